@@ -1,0 +1,23 @@
+"""An autoencoder on scikit-learn's 8 x 8 digits: the default run, no network needed.
+
+    python train.py
+"""
+
+from unsupjax.config import experiment
+
+
+def get_config():
+    """The experiment."""
+    return experiment(
+        data={"source": "digits"},
+        method={"name": "autoencoder", "latent_dim": 16},
+        encoder={"name": "mlp", "features": (256, 128)},
+        decoder={"name": "mlp", "features": (128, 256)},
+        optimizer={"name": "adam", "learning_rate": 1e-3},
+        schedule={"name": "cosine"},
+        train={"batch_size": 128, "epochs": 200.0},
+        evaluate={
+            "run": ("reconstruction", "knn", "linear_probe", "kmeans"),
+            "figures": ("reconstructions", "tsne"),
+        },
+    )

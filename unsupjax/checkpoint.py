@@ -1,0 +1,176 @@
+"""Checkpoints that survive bad days; the only file that knows orbax.
+
+A checkpoint holds a State and a manifest: a JSON-able dict of the caller's, with a checksum of every array. A
+flipped bit on disk restores without a complaint otherwise. `restore` walks back from the newest step to the
+first that is whole.
+"""
+
+import json
+import logging
+import pathlib
+import warnings
+import zlib
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+
+logger = logging.getLogger(__name__)
+
+
+class Restored(NamedTuple):
+    """A checkpoint that was read back whole."""
+
+    step: int
+    state: Any
+    manifest: dict
+
+
+class Snapshot(NamedTuple):
+    """A copy of a State on the device, safe from donation, with what is needed to trust it."""
+
+    state: Any
+    checksums: jax.Array
+    finite: jax.Array
+
+
+def _is_key(x) -> bool:
+    return jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
+
+
+def _without_keys(state: Any) -> Any:
+    return jax.tree.map(lambda x: jax.random.key_data(x) if _is_key(x) else x, state)
+
+
+def _bits(x: jax.Array) -> jax.Array:
+    if x.dtype == jnp.bool_:
+        return x.astype(jnp.uint32)
+    unsigned = jnp.dtype(f"uint{8 * min(x.dtype.itemsize, 4)}")
+    return jax.lax.bitcast_convert_type(x, unsigned).astype(jnp.uint32)
+
+
+def _checksum(x: jax.Array) -> jax.Array:
+    """Sum of the array's words, each times another odd number, modulo 2^32: any flip of one bit changes it."""
+    words = _bits(x).ravel()
+    return (words * (2 * jnp.arange(words.size, dtype=jnp.uint32) + 1)).sum(dtype=jnp.uint32)
+
+
+@jax.jit
+def snapshot(state: Any) -> Snapshot:
+    """Copies `state` (typed keys as their data) and computes its checksums `[leaves]` and finiteness, on device."""
+    state = _without_keys(state)
+    leaves = jax.tree.leaves(state)
+    floats = [x for x in leaves if jnp.issubdtype(x.dtype, jnp.floating)]
+    finite = jnp.stack([jnp.isfinite(x).all() for x in floats]).all() if floats else jnp.array(True)
+    return Snapshot(jax.tree.map(jnp.copy, state), jnp.stack([_checksum(x) for x in leaves]), finite)
+
+
+def _seal(manifest: dict) -> dict:
+    return {"content": manifest, "crc32": zlib.crc32(json.dumps(manifest, sort_keys=True).encode())}
+
+
+def _unseal(sealed: dict) -> dict:
+    if _seal(sealed["content"]) != sealed:
+        raise ValueError("its manifest was changed")
+    return sealed["content"]
+
+
+class Checkpoints:
+    """The checkpoints of one workdir: saved asynchronously, the last `keep` and the best kept."""
+
+    def __init__(self, directory: pathlib.Path, keep: int = 3, best_metric: str = "", best_mode: str = "min"):
+        """Opens or makes `directory`.
+
+        Args:
+            directory: where they lie, one numbered folder a step.
+            keep: how many of the newest to keep.
+            best_metric: name of the metric by which the best is kept too; "" for none.
+            best_mode: "min" or "max".
+        """
+        self.directory = directory.absolute()
+        self._metric = best_metric
+        policies = [ocp.checkpoint_managers.LatestN(keep)]
+        best_fn = None
+        if best_metric:
+            best_fn = lambda metrics: metrics[best_metric]
+            policies.append(
+                ocp.checkpoint_managers.BestN(
+                    get_metric_fn=best_fn, reverse=best_mode == "min", n=1, keep_checkpoints_without_metrics=False
+                )
+            )
+        self._options = ocp.CheckpointManagerOptions(
+            preservation_policy=ocp.checkpoint_managers.AnyPreservationPolicy(policies),
+            best_fn=best_fn,
+            best_mode=best_mode,
+            cleanup_tmp_directories=True,
+        )
+        self._manager = ocp.CheckpointManager(self.directory, options=self._options)
+
+    def save(self, step: int, copy: Snapshot, manifest: dict, metrics: dict[str, float]) -> None:
+        """Starts to write a snapshot; returns once the arrays are on the host."""
+        sealed = _seal(manifest | {"checksums": np.asarray(copy.checksums).tolist()})
+        metrics = {self._metric: metrics[self._metric]} if self._metric in metrics else None
+        args = ocp.args.Composite(state=ocp.args.StandardSave(copy.state), manifest=ocp.args.JsonSave(sealed))
+        self._manager.save(step, args=args, metrics=metrics, force=True)
+
+    def steps(self) -> list[int]:
+        """Steps of the checkpoints there are, oldest first."""
+        return sorted(self._manager.all_steps())
+
+    def newest_manifest(self) -> dict | None:
+        """The newest manifest that is whole, or None."""
+        for step in reversed(self.steps()):
+            try:
+                return self._read_manifest(step)
+            except Exception as error:  # whatever the damage raises, `restore` will tell of it
+                logger.info("checkpoint %d: %s", step, error)
+        return None
+
+    def _read_manifest(self, step: int) -> dict:
+        args = ocp.args.Composite(manifest=ocp.args.JsonRestore())
+        return _unseal(self._manager.restore(step, args=args).manifest)
+
+    def _read(self, step: int, abstract: Any, sharding) -> Restored:
+        manifest = self._read_manifest(step)
+        target = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
+            jax.eval_shape(_without_keys, abstract),
+        )
+        args = ocp.args.Composite(state=ocp.args.StandardRestore(target))
+        state = self._manager.restore(step, args=args).state
+        if np.asarray(snapshot(state).checksums).tolist() != manifest["checksums"]:
+            raise ValueError("its arrays were changed after they were written")
+        keyed = lambda like, x: jax.random.wrap_key_data(x, impl=jax.random.key_impl(like)) if _is_key(like) else x
+        return Restored(step, jax.tree.map(keyed, abstract, state), manifest)
+
+    def restore(self, abstract: Any, sharding: jax.sharding.Sharding) -> Restored | None:
+        """The newest whole checkpoint, or None; a damaged one is set aside with a warning, never deleted.
+
+        Args:
+            abstract: a State, or its `jax.eval_shape`.
+            sharding: where the arrays are put; need not be that of the run which saved them.
+        """
+        for step in reversed(self.steps()):
+            try:
+                return self._read(step, abstract, sharding)
+            except Exception as error:
+                reason = str(error).strip().split("\n")[0][:300]
+                warnings.warn(f"checkpoint {step} is damaged and was set aside: {reason}", stacklevel=2)
+                self._set_aside(step)
+        return None
+
+    def _set_aside(self, step: int) -> None:
+        aside = self.directory.with_name("damaged")
+        aside.mkdir(exist_ok=True)
+        target = aside / str(step)
+        while target.exists():
+            target = target.with_name(target.name + "_")
+        (self.directory / str(step)).rename(target)
+        self._manager.reload()
+
+    def close(self) -> None:
+        """Waits for the last save to be complete."""
+        self._manager.wait_until_finished()
+        self._manager.close()

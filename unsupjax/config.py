@@ -1,0 +1,235 @@
+"""Experiments as data: complete configs from factory signatures, checked, and built into a Method.
+
+A section of a config holds the name of a factory and its keyword arguments. The signatures are the one place that
+documents hyperparameters and their defaults; `experiment` fills in what a config file leaves out, so that
+every one of them can be set on the command line and the resolved config is complete.
+"""
+
+import inspect
+from collections.abc import Callable
+
+import jax.numpy as jnp
+import ml_collections
+import optax
+
+from unsupjax import schedules
+from unsupjax.augment import binarize
+from unsupjax.data import open_source
+from unsupjax.errors import UserError, choose, nearest
+from unsupjax.evaluate import EVALUATORS, FIGURES
+from unsupjax.methods import METHODS, Method
+from unsupjax.models import DECODERS, ENCODERS
+from unsupjax.parallel import EXECUTORS, axis_name
+
+OPTIMIZERS = {
+    "adam": optax.adam,
+    "adamw": optax.adamw,
+    "rmsprop": optax.rmsprop,
+    "sgd": optax.sgd,
+}
+SCHEDULES = {"constant": schedules.constant, "cosine": schedules.cosine}
+TRANSFORMS = {"none": None, "binarize": binarize}
+DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+FACTORIES = {  # section of a config -> the factories that it may name
+    "method": METHODS,
+    "encoder": ENCODERS,
+    "decoder": DECODERS,
+    "optimizer": OPTIMIZERS,
+    "schedule": SCHEDULES,
+}
+
+
+def train_settings(
+    *,
+    batch_size: int = 128,
+    epochs: float = 10.0,
+    steps: int = 0,
+    steps_per_call: int = 0,
+    log_every: int = 100,
+    evaluate_every: int = 0,
+) -> dict:
+    """The section `train`.
+
+    Args:
+        batch_size: examples a step, over all devices.
+        epochs: length of the run, in passes over the training split.
+        steps: length of the run in steps; 0: as `epochs` says.
+        steps_per_call: steps in one compiled call; 0: 100 or `log_every`, whichever is less, and 1 for
+            convolutional networks on CPU, where XLA runs their gradients inside a loop many times slower.
+        log_every: steps between log lines, which hold means over these steps.
+        evaluate_every: steps between evaluations; 0: at the end alone.
+    """
+    return locals()
+
+
+def checkpoint_settings(*, every: int = 1000, keep: int = 3, best_metric: str = "loss", best_mode: str = "min") -> dict:
+    """The section `checkpoint`.
+
+    Args:
+        every: steps between checkpoints; there is always one at the end.
+        keep: how many of the newest to keep.
+        best_metric: the one checkpoint best by this training or evaluation metric is kept too; "": none.
+        best_mode: "min" or "max".
+    """
+    return locals()
+
+
+def data_settings(*, source: str = "digits", feed: str = "auto", transform: str = "none") -> dict:
+    """The section `data`, beside the arguments of `unsupjax.data.open_source`.
+
+    Args:
+        source: what to read; `open_source` lists the forms.
+        feed: "resident" (the data set lies on the device), "streaming", or "auto": resident where it fits.
+        transform: "none", or "binarize": each element drawn as a Bernoulli, anew at every step in training, once
+            in evaluation.
+    """
+    return locals()
+
+
+def evaluate_settings(*, run: tuple = ("reconstruction",), figures: tuple = (), train_examples: int = 0) -> dict:
+    """The section `evaluate`, beside one section of arguments for each evaluator and figure.
+
+    Args:
+        run: evaluators, by name.
+        figures: figures drawn at the end, by name.
+        train_examples: how many training examples evaluators see; 0: all.
+    """
+    return locals()
+
+
+def defaults(factory: Callable, skip: tuple = ()) -> dict:
+    """The keyword arguments of `factory` that a config can hold, with their defaults."""
+    parameters = inspect.signature(factory).parameters.values()
+    plain = (bool, int, float, str, tuple)
+    return {p.name: p.default for p in parameters if isinstance(p.default, plain) and p.name not in skip}
+
+
+def _filled(section: str, factory: Callable, given: dict) -> dict:
+    known = defaults(factory, skip=("name", "parent"))
+    if factory in OPTIMIZERS.values():
+        known["learning_rate"] = 1e-3
+    for field in given:
+        if field not in known:
+            raise UserError(f"config.{section}.{field} is unknown; {nearest(field, known)}")
+    return known | given
+
+
+def experiment(
+    *,
+    method: dict,
+    encoder: dict,
+    decoder: dict,
+    data: dict,
+    optimizer: dict | None = None,
+    schedule: dict | None = None,
+    train: dict | None = None,
+    checkpoint: dict | None = None,
+    evaluate: dict | None = None,
+    seed: int = 0,
+    dtype: str = "float32",
+    parallel: str = "jit",
+) -> ml_collections.ConfigDict:
+    """A complete config: each section's given fields, and the defaults of the factory that it names for the rest.
+
+    Args:
+        method, encoder, decoder, optimizer, schedule: `{"name": ..., **arguments of that factory}`.
+        data: `data_settings` and the arguments of `unsupjax.data.open_source`.
+        train, checkpoint: `train_settings`, `checkpoint_settings`.
+        evaluate: `evaluate_settings`, and `{evaluator or figure: {its arguments}}`.
+        seed: of the parameters, the draws of training and the order of examples.
+        dtype: compute dtype, "float32" or "bfloat16"; parameters, losses and statistics are float32.
+        parallel: the executor, "jit" or "pmap".
+    """
+    sections = {
+        "method": method,
+        "encoder": encoder,
+        "decoder": decoder,
+        "optimizer": optimizer or {"name": "adam"},
+        "schedule": schedule or {"name": "constant"},
+    }
+    config = {"seed": seed, "dtype": dtype, "parallel": parallel}
+    for section, given in sections.items():
+        factory = choose(f"config.{section}.name", given["name"], FACTORIES[section])
+        rest = {k: v for k, v in given.items() if k != "name"}
+        config[section] = {"name": given["name"]} | _filled(section, factory, rest)
+    config["data"] = _data_section(data)
+    config["train"] = _filled("train", train_settings, train or {})
+    config["checkpoint"] = _filled("checkpoint", checkpoint_settings, checkpoint or {})
+    config["evaluate"] = _evaluate_section(evaluate or {})
+    return ml_collections.ConfigDict(config)
+
+
+def _data_section(given: dict) -> dict:
+    known = defaults(data_settings) | defaults(open_source)
+    for field in given:
+        if field not in known:
+            raise UserError(f"config.data.{field} is unknown; {nearest(field, known)}")
+    return known | given
+
+
+def _evaluate_section(given: dict) -> dict:
+    judges = EVALUATORS | FIGURES
+    settings = _filled("evaluate", evaluate_settings, {k: v for k, v in given.items() if k not in judges})
+    named = dict.fromkeys((*settings["run"], *settings["figures"], *(k for k in given if k in judges)))
+    for name in named:
+        factory = choose("config.evaluate.run", name, judges)
+        settings[name] = _filled(f"evaluate.{name}", factory, given.get(name, {}))
+    return settings
+
+
+def check(config: ml_collections.ConfigDict) -> None:
+    """Raises a `UserError` for the first field that no factory takes or whose value is not one of its choices."""
+    for section, table in FACTORIES.items():
+        given = config[section].to_dict()
+        factory = choose(f"config.{section}.name", given.pop("name"), table)
+        _filled(section, factory, given)
+    choose("config.dtype", config.dtype, DTYPES)
+    choose("config.parallel", config.parallel, dict.fromkeys(EXECUTORS))
+    choose("config.data.feed", config.data.feed, dict.fromkeys(("auto", "resident", "streaming")))
+    choose("config.data.transform", config.data.transform, TRANSFORMS)
+    choose("config.checkpoint.best_mode", config.checkpoint.best_mode, dict.fromkeys(("min", "max")))
+    for field in ("batch_size", "log_every"):
+        if config.train[field] < 1:
+            raise UserError(f"config.train.{field}={config.train[field]} must be at least 1")
+    for field in ("every", "keep"):
+        if config.checkpoint[field] < 1:
+            raise UserError(f"config.checkpoint.{field}={config.checkpoint[field]} must be at least 1")
+    for name in config.evaluate.run:
+        choose("config.evaluate.run", name, EVALUATORS)
+    for name in config.evaluate.figures:
+        choose("config.evaluate.figures", name, FIGURES)
+
+
+def _arguments(section: ml_collections.ConfigDict) -> dict:
+    return {k: v for k, v in section.to_dict().items() if k != "name"}
+
+
+def optimizer(config: ml_collections.ConfigDict, total_steps: int) -> optax.GradientTransformation:
+    """The optimizer of a config, on its learning-rate schedule over `total_steps` steps."""
+    arguments = _arguments(config.optimizer)
+    schedule = SCHEDULES[config.schedule.name](
+        arguments.pop("learning_rate"), total_steps, **_arguments(config.schedule)
+    )
+    return OPTIMIZERS[config.optimizer.name](schedule, **arguments)
+
+
+def build(config: ml_collections.ConfigDict, shape: tuple[int, ...], total_steps: int) -> Method:
+    """The Method of a config, for inputs of `shape` (one example's) and a run of `total_steps` steps.
+
+    Raises:
+        UserError: where a factory refuses a value, with its reason.
+    """
+    dtype = DTYPES[config.dtype]
+    try:
+        encoder = ENCODERS[config.encoder.name](**_arguments(config.encoder), dtype=dtype)
+        decoder = DECODERS[config.decoder.name](shape=shape, **_arguments(config.decoder), dtype=dtype)
+        return METHODS[config.method.name](
+            encoder,
+            decoder,
+            optimizer(config, total_steps),
+            **_arguments(config.method),
+            axis_name=axis_name(config.parallel),
+            dtype=dtype,
+        )
+    except ValueError as error:
+        raise UserError(f"config.method.name={config.method.name!r}: {error}") from error

@@ -1,0 +1,23 @@
+"""The one exception whose cause is the user's input, and the suggestion it carries."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(ValueError):
+    """Wrong input: the message names the cause and the mend, and `train.py` prints it without a traceback."""
+
+
+def nearest(name: str, choices: Iterable[str]) -> str:
+    """`"'a', 'b', 'c'"`, led by the closest choice: the end of a sentence that refuses `name`."""
+    choices = sorted(choices)
+    close = difflib.get_close_matches(str(name), choices, n=1, cutoff=0.5)
+    listed = ", ".join(repr(c) for c in choices)
+    return f"did you mean {close[0]!r}? Choices: {listed}" if close else f"choices: {listed}"
+
+
+def choose(field: str, name: str, table: dict):
+    """`table[name]`, or a `UserError` that names the config field and the nearest valid choice."""
+    if name not in table:
+        raise UserError(f"{field}={name!r} is unknown; {nearest(name, table)}")
+    return table[name]

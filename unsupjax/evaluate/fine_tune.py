@@ -1,0 +1,137 @@
+"""Supervised fine-tuning of an encoder from its unsupervised parameters."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from unsupjax.errors import UserError, choose
+from unsupjax.evaluate import require
+from unsupjax.evaluate.subject import Subject, map_batches
+
+SCHEDULES = {"constant": lambda rate, steps: rate, "cosine": optax.cosine_decay_schedule}
+OPTIMIZERS = {
+    "adam": lambda rate, momentum, decay: optax.adamw(rate, weight_decay=decay),
+    "sgd": lambda rate, momentum, decay: optax.chain(
+        optax.add_decayed_weights(decay), optax.sgd(rate, momentum=momentum)
+    ),
+}
+
+
+def fine_tune(
+    subject: Subject,
+    *,
+    epochs: int = 20,
+    batch_size: int = 128,
+    optimizer: str = "adam",
+    learning_rate: float = 1e-3,
+    schedule: str = "cosine",
+    momentum: float = 0.9,
+    weight_decay: float = 0.0,
+    freeze: bool = False,
+    validation: int = 0,
+) -> dict[str, float]:
+    """Test error of a softmax classifier on the code, trained with the encoder on the training labels.
+
+    Minimises the mean cross-entropy of `softmax(encode(x) W + b)` over W, b (from zero) and `state.params`
+    (from their trained values) on shuffled minibatches; the last incomplete one of an epoch is left out.
+
+    Args:
+        subject: what is judged; the training set must fit in device memory.
+        epochs: passes over the training set.
+        batch_size: examples in a minibatch; the whole training set where it is smaller.
+        optimizer: `"adam"` or `"sgd"`.
+        learning_rate: initial learning rate.
+        schedule: `"constant"`, or `"cosine"` decay to zero over all epochs.
+        momentum: momentum of `"sgd"`; unused by `"adam"`.
+        weight_decay: of all trained parameters; decoupled for `"adam"`, part of the gradient for `"sgd"`.
+        freeze: train the classifier alone and leave the encoder as it is.
+        validation: number of training examples held out, at random, to choose the epoch of the lowest error
+            on them (the earliest on a tie); 0 trains on all and takes the last epoch.
+
+    Returns:
+        `fine_tune_accuracy` and `fine_tune_error`, fractions of the test set, and the epoch they are of,
+        `fine_tune_epoch`, counted from 1. The test set chooses nothing.
+
+    Raises:
+        UserError: there are no labels, or fewer than two classes; the State has no `params`; `validation`
+            leaves nothing to train on; the training diverges.
+    """
+    y_train, y_test = (require.labels(y, "fine_tune") for y in (subject.y_train, subject.y_test))
+    if not hasattr(subject.state, "params"):
+        raise require.missing("fine_tune", "a State with `params`", "choose a method trained by gradient")
+    if epochs < 1 or not 0 <= validation < len(y_train):
+        raise UserError(f"fine_tune: {epochs=} must be 1 or more and {validation=} in [0, {len(y_train)})")
+    held_out, rest = np.split(np.asarray(jax.random.permutation(subject.key, len(y_train))), [validation])
+    classes, y = np.unique(y_train, return_inverse=True)
+    batch_size = min(batch_size, len(rest))
+    rate = choose("schedule", schedule, SCHEDULES)(learning_rate, epochs * (len(rest) // batch_size))
+    tx = choose("optimizer", optimizer, OPTIMIZERS)(rate, momentum, weight_decay)
+
+    def predict(state, model, x):
+        return _logits(subject, state, model, x).argmax(axis=1)
+
+    def error(model, x, y):
+        return float(np.mean(classes[map_batches(predict, x, 512, subject.state, model)] != y))
+
+    def rank(item):
+        epoch, model = item
+        return error(model, subject.x_train[held_out], y_train[held_out]) if validation else -epoch
+
+    model = _classifier(subject, len(classes), freeze)
+    models = _epochs(subject, model, tx, subject.x_train[rest], y[rest], epochs, batch_size)
+    epoch, model = min(enumerate(models, 1), key=rank)
+    test_error = error(model, subject.x_test, y_test)
+    return {
+        "fine_tune_accuracy": 1 - test_error,
+        "fine_tune_error": test_error,
+        "fine_tune_epoch": float(epoch),
+    }
+
+
+def _classifier(subject: Subject, classes: int, freeze: bool) -> dict[str, Any]:
+    """All that is trained: the classifier's weights, and the encoder's unless it is frozen."""
+    head = {"kernel": jnp.zeros((subject.z_train.shape[1], classes)), "bias": jnp.zeros(classes)}
+    return {"head": head} if freeze else {"head": head, "params": subject.state.params}
+
+
+def _logits(subject: Subject, state: Any, model: dict[str, Any], x: jax.Array) -> jax.Array:
+    """Float32 logits `[B, classes]`."""
+    state = state._replace(params=model.get("params", state.params))
+    code = subject.method.encode(state, x).astype(jnp.float32)
+    return code @ model["head"]["kernel"] + model["head"]["bias"]
+
+
+def _epochs(
+    subject: Subject,
+    model: dict[str, Any],
+    tx: optax.GradientTransformation,
+    x: np.ndarray,
+    y: np.ndarray,
+    epochs: int,
+    batch_size: int,
+) -> Iterator[dict[str, Any]]:
+    """The model after each epoch on inputs `[N, ...]` with class indices `[N]`."""
+
+    @jax.jit
+    def step(model, opt_state, state, x, y, index):
+        def loss(model):
+            logits = _logits(subject, state, model, x[index])
+            return optax.softmax_cross_entropy_with_integer_labels(logits, y[index]).mean()
+
+        value, grads = jax.value_and_grad(loss)(model)
+        updates, opt_state = tx.update(grads, opt_state, model)
+        return optax.apply_updates(model, updates), opt_state, value
+
+    x, y, opt_state = jnp.asarray(x), jnp.asarray(y), tx.init(model)
+    for epoch in range(epochs):
+        order = np.asarray(jax.random.permutation(jax.random.fold_in(subject.key, epoch), len(y)))
+        # One call a minibatch: XLA's convolution gradients are far slower inside a loop on CPU.
+        for index in order[: len(y) // batch_size * batch_size].reshape(-1, batch_size):
+            model, opt_state, value = step(model, opt_state, subject.state, x, y, index)
+        if not np.isfinite(value):
+            raise UserError(f"fine_tune: the loss of epoch {epoch + 1} is not finite; lower learning_rate")
+        yield model

@@ -1,0 +1,42 @@
+"""Held-out reconstruction error."""
+
+import chex
+import jax.numpy as jnp
+import numpy as np
+
+from unsupjax.evaluate import require
+from unsupjax.evaluate.subject import Subject, map_batches
+
+
+def reconstruction(subject: Subject) -> dict[str, float]:
+    """Held-out error of reconstruction per element, beside that of a constant.
+
+    `reconstruction_mse` is the mean over test examples and their elements of `(x - decode(encode(x)))^2`, in
+    squared units of the input; `train_mean_mse` is the same with the mean training input in place of the
+    reconstruction: what a method that learns nothing reaches.
+
+    Raises:
+        UserError: the method has no decoder.
+    """
+    errors = squared_errors(subject, "reconstruction")
+    constant = subject.x_train.mean(axis=0, dtype=np.float64)
+    return {
+        "reconstruction_mse": float(errors.mean(dtype=np.float64) / constant.size),
+        "train_mean_mse": float(np.square(subject.x_test - constant).mean()),
+    }
+
+
+def squared_errors(subject: Subject, user: str) -> np.ndarray:
+    """`||x - decode(encode(x))||^2` of each test example, summed over its elements: float32 `[M]`.
+
+    Raises:
+        UserError: the method has no decoder; `user` is the evaluator or figure that wants one.
+    """
+    method, decode = subject.method, require.function(subject, "decode", user)
+
+    def squared_error(state, x):
+        x_hat = decode(state, method.encode(state, x))
+        chex.assert_equal_shape([x, x_hat])
+        return jnp.sum(jnp.square(x - x_hat), axis=range(1, x.ndim), dtype=jnp.float32)
+
+    return map_batches(squared_error, subject.x_test, 512, subject.state)

@@ -1,0 +1,42 @@
+"""What an evaluator or figure may need of its subject, or the `UserError` that says what is missing."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from unsupjax.errors import UserError
+from unsupjax.evaluate.subject import Subject
+
+
+def missing(user: str, what: str, mend: str) -> UserError:
+    """The error of an evaluator or figure `user` that lacks `what`."""
+    return UserError(f"config.evaluate.run: {user!r} needs {what}; {mend}, or take {user!r} out of the list")
+
+
+def labels(y: np.ndarray | None, user: str) -> np.ndarray:
+    """The labels `[N]`, of at least two classes."""
+    if y is None:
+        raise missing(user, "labels, and this data set has none", "choose a labelled data set")
+    if len(np.unique(y)) < 2:
+        raise missing(user, "two classes, and all labels are the same", "choose data with more classes")
+    return np.asarray(y)
+
+
+def function(subject: Subject, name: str, user: str) -> Callable:
+    """The optional function `name` of the method (`"decode"`, `"sample"`, `"log_prob"`)."""
+    fn = getattr(subject.method, name)
+    if fn is None:
+        raise missing(user, f"a method with `{name}`, and this one has none", "choose a method that has it")
+    return fn
+
+
+def images(x: np.ndarray, user: str) -> tuple[int, int, int]:
+    """The shape (H, W, C) of inputs that can be shown as images."""
+    if not is_image(x):
+        raise missing(user, f"images of 1 or 3 channels, and one input is {x.shape[1:]}", "choose image data")
+    return x.shape[1:]
+
+
+def is_image(x: np.ndarray) -> bool:
+    """Whether x is `[N, H, W, C]` with 1 or 3 channels."""
+    return x.ndim == 4 and x.shape[-1] in (1, 3)

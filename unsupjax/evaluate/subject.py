@@ -1,0 +1,116 @@
+"""What is judged: a trained method with the data and the codes it gives them."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from unsupjax.errors import UserError
+from unsupjax.methods.base import Method
+
+
+class Subject(NamedTuple):
+    """A trained method, its data and their codes: the one argument that every evaluator and figure takes.
+
+    Attributes:
+        method: the method; only `encode`, `decode`, `sample` and `log_prob` are called.
+        state: its trained State.
+        key: typed PRNG key from which every random choice of an evaluation follows.
+        x_train: training inputs as the method sees them, `[N, ...]`.
+        y_train: integer labels `[N]`, or None.
+        x_test: held-out inputs, `[M, ...]`.
+        y_test: integer labels `[M]`, or None.
+        z_train: `encode(state, x_train)`, float32 `[N, D]`.
+        z_test: `encode(state, x_test)`, float32 `[M, D]`.
+        label_names: the name of label i at index i, or None.
+    """
+
+    method: Method
+    state: Any
+    key: jax.Array
+    x_train: np.ndarray
+    y_train: np.ndarray | None
+    x_test: np.ndarray
+    y_test: np.ndarray | None
+    z_train: np.ndarray
+    z_test: np.ndarray
+    label_names: tuple[str, ...] | None
+
+
+def subject(
+    method: Method,
+    state: Any,
+    key: jax.Array,
+    train: tuple[np.ndarray, np.ndarray | None],
+    test: tuple[np.ndarray, np.ndarray | None],
+    label_names: tuple[str, ...] | None = None,
+    *,
+    batch_size: int = 512,
+) -> Subject:
+    """The `Subject` of a trained method, with its codes computed.
+
+    Args:
+        method: the method.
+        state: its trained State.
+        key: typed PRNG key of the evaluation.
+        train: inputs `[N, ...]` and integer labels `[N]` or None.
+        test: the same, held out.
+        label_names: the name of label i at index i.
+        batch_size: examples encoded at once; no code depends on it.
+
+    Raises:
+        UserError: some codes are not finite.
+    """
+
+    def encode(state, x):
+        return method.encode(state, x).astype(jnp.float32)
+
+    (x_train, y_train), (x_test, y_test) = train, test
+    z_train, z_test = (map_batches(encode, x, batch_size, state) for x in (x_train, x_test))
+    for split, z in (("train", z_train), ("test", z_test)):
+        bad = np.sum(~np.isfinite(z).all(axis=1))
+        if bad:
+            raise UserError(
+                f"the codes of {bad} of {len(z)} {split} examples are not finite: the training diverged "
+                "(lower the learning rate and train again), or the inputs are not finite (mend the data)"
+            )
+    return Subject(method, state, key, x_train, y_train, x_test, y_test, z_train, z_test, label_names)
+
+
+def map_batches(fn: Callable, x: Any, batch_size: int, *args: Any) -> np.ndarray:
+    """`fn(*args, x)` computed batch by batch: one compilation, bounded device memory.
+
+    The last batch is filled up with the first examples, so that every batch has one shape; what they give
+    is cut off again. Arrays that `fn` needs belong in `args`: closed over, they would be compiled in as
+    constants.
+
+    Args:
+        fn: `(*args, batch) -> [B, ...]`, jitted here, for batches `[B, ...]` of x.
+        x: an array `[N, ...]`, or a pytree of them with the same N, on the host.
+        batch_size: B; smaller data makes one batch of its own size.
+        *args: passed to `fn` unchanged.
+
+    Returns:
+        the results in the order of x, `[N, ...]`.
+    """
+    n = len(jax.tree.leaves(x)[0])
+    batch_size = min(batch_size, n)
+    apply = jax.jit(fn)
+
+    def batch(start):
+        index = np.arange(start, start + batch_size) % n
+        return jax.tree.map(lambda a: a[index], x)
+
+    return np.concatenate([np.asarray(apply(*args, batch(i))) for i in range(0, n, batch_size)])[:n]
+
+
+def random_subset(key: jax.Array, total: int, n: int) -> np.ndarray:
+    """Indices of n of `total` examples (all of them where n is larger), without replacement, ascending."""
+    return np.sort(np.asarray(jax.random.permutation(key, total))[:n])
+
+
+def host_seed(key: jax.Array) -> int:
+    """A seed in [0, 2^31) drawn from a typed key, for libraries that take integers."""
+    return int(jax.random.bits(key) >> 1)

@@ -1,0 +1,162 @@
+"""What a config stands for: its data, its method, its compiled step and its judges, joined."""
+
+import math
+import pathlib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+from jax.sharding import Mesh
+
+from unsupjax import config as configs
+from unsupjax import loop
+from unsupjax.collectives import example_keys
+from unsupjax.data import Source, arrays, open_source
+from unsupjax.data.feeds import Feed, example_order, fits_in_memory, resident, streaming
+from unsupjax.errors import UserError, nearest
+from unsupjax.evaluate import EVALUATORS, FIGURES, Subject, learning_curves, subject
+from unsupjax.methods import Method
+from unsupjax.parallel import make_mesh, place_batch, replicated
+
+BLOCK_BYTES = 64 * 2**20  # at most, of a streamed block of steps on the host
+
+
+class Experiment(NamedTuple):
+    """What a config stands for, ready to run; nothing has been written yet.
+
+    Attributes:
+        config: the complete config.
+        source: its data.
+        method: its method.
+        mesh: all devices.
+        total_steps: length of the run.
+        init: `() -> State`, on the devices.
+        abstract: the shapes and dtypes of State.
+    """
+
+    config: ml_collections.ConfigDict
+    source: Source
+    method: Method
+    mesh: Mesh
+    total_steps: int
+    init: Callable[[], Any]
+    abstract: Any
+
+
+def prepare(config: ml_collections.ConfigDict, statistics: dict | None = None) -> Experiment:
+    """Checks a config against its factories, its data and the devices.
+
+    Args:
+        config: as `unsupjax.config.experiment` makes it.
+        statistics: what tables are standardised with, where an earlier run fitted it.
+
+    Raises:
+        UserError: for the first fault, naming the field and a valid choice.
+    """
+    configs.check(config)
+    settings = configs.defaults(configs.data_settings)
+    options = {k: v for k, v in config.data.to_dict().items() if k not in settings}
+    source = open_source(config.data.source, **options, statistics=statistics)
+    mesh, n = make_mesh(), len(source.train)
+    _check_batch(config.train.batch_size, n, mesh.size)
+    total = config.train.steps or math.ceil(config.train.epochs * n / config.train.batch_size)
+    if total < 1:
+        raise UserError("config.train.steps and config.train.epochs ask for no step; set one of them above 0")
+    order = example_order(np.arange(config.train.batch_size), n, config.seed)
+    key = jax.random.key(config.seed)
+    batch = _inputs(config, key, np.stack([source.train[int(i)][0] for i in order]))
+    method = configs.build(config, batch.shape[1:], total)
+    try:
+        abstract = jax.eval_shape(method.init, key, batch)
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{config.method.name} does not fit inputs of {batch.shape[1:]}: {error}") from error
+    init = lambda: jax.jit(method.init, out_shardings=replicated(mesh))(key, batch)
+    return Experiment(config, source, method, mesh, total, init, abstract)
+
+
+def _check_batch(batch_size: int, n_train: int, n_devices: int) -> None:
+    if batch_size > n_train:
+        raise UserError(
+            f"config.train.batch_size={batch_size} is larger than the training split of {n_train} examples; "
+            f"choose at most {n_train // n_devices * n_devices}"
+        )
+    if batch_size % n_devices:
+        near = max(batch_size // n_devices, 1) * n_devices
+        raise UserError(f"config.train.batch_size={batch_size} is not divisible by {n_devices} devices; choose {near}")
+
+
+def _inputs(config: ml_collections.ConfigDict, key: jax.Array, raw: np.ndarray) -> np.ndarray:
+    """Inputs as the method sees them; what a transform draws for one depends on `key` and its position alone."""
+    x = loop.as_float(jnp.asarray(raw))
+    if (transform := configs.TRANSFORMS[config.data.transform]) is not None:
+        x = jax.vmap(transform)(example_keys(key, len(x), None), x)
+    return np.asarray(x)
+
+
+def _steps_per_call(experiment: Experiment, is_resident: bool) -> int:
+    train = experiment.config.train
+    if train.steps_per_call:
+        return train.steps_per_call
+    convolutional = any(x.ndim == 4 for x in jax.tree.leaves(experiment.abstract))
+    if convolutional and jax.default_backend() == "cpu":
+        return 1
+    steps = min(100, train.log_every)
+    batch_bytes = experiment.source.train[0][0].nbytes * train.batch_size
+    return steps if is_resident else max(1, min(steps, BLOCK_BYTES // batch_bytes))
+
+
+def make_feed(experiment: Experiment) -> Feed:
+    """The feed that the config names; "auto" is resident where the training inputs fit in device memory."""
+    config, train = experiment.config, experiment.source.train
+    feed = config.data.feed
+    if feed == "auto":
+        feed = "resident" if fits_in_memory(train[0][0].nbytes * len(train)) else "streaming"
+    arguments = (config.train.batch_size, config.seed, _steps_per_call(experiment, feed == "resident"))
+    if feed == "streaming":
+        return streaming(train.inputs(), *arguments)
+    data = jax.device_put(arrays(train)[0], replicated(experiment.mesh))
+    return resident(data, *arguments)
+
+
+def compile_run(experiment: Experiment, feed: Feed) -> Callable:
+    """The compiled block of steps of an experiment, checked against `config.checkpoint.best_metric`."""
+    config = experiment.config
+    transform = configs.TRANSFORMS[config.data.transform]
+    run = loop.compile_block(experiment.method, feed, experiment.mesh, config.parallel, transform)
+    block = place_batch(next(iter(feed.blocks(0, 1))), experiment.mesh, config.parallel, 1)
+    _, metrics = jax.eval_shape(run, experiment.abstract, block, *feed.shared)
+    best = config.checkpoint.best_metric
+    if best and best not in metrics and not config.train.evaluate_every:
+        raise UserError(f"config.checkpoint.best_metric={best!r} is no metric of training; {nearest(best, metrics)}")
+    return run
+
+
+def make_subject(experiment: Experiment, state: Any) -> Subject:
+    """What evaluators and figures judge: State, data and codes; the same draws at every call."""
+    config, source = experiment.config, experiment.source
+    key = jax.random.fold_in(jax.random.key(config.seed), 1)
+    splits = []
+    for i, (split, limit) in enumerate(((source.train, config.evaluate.train_examples or None), (source.test, None))):
+        x, y = arrays(split, limit)
+        splits.append((_inputs(config, jax.random.fold_in(key, i), x), y))
+    return subject(experiment.method, state, key, *splits, source.label_names)
+
+
+def judge(config: ml_collections.ConfigDict, judged: Subject) -> dict[str, float]:
+    """The results of `config.evaluate.run`, each evaluator with its section's arguments."""
+    results = {}
+    for name in config.evaluate.run:
+        results |= EVALUATORS[name](judged, **config.evaluate.get(name, {}))
+    return results
+
+
+def draw(config: ml_collections.ConfigDict, judged: Subject, folder: pathlib.Path) -> None:
+    """Draws `config.evaluate.figures` and the learning curves below `folder / "figures"`."""
+    figures = folder / "figures"
+    figures.mkdir(exist_ok=True)
+    learning_curves(folder / "metrics.jsonl", figures / "learning_curves.png")
+    for name in config.evaluate.figures:
+        FIGURES[name](judged, figures / f"{name}.png", **config.evaluate.get(name, {}))

@@ -1,0 +1,203 @@
+"""The training loop: runs blocks of steps, watches their metrics, and says when to save. It knows no method."""
+
+import contextlib
+import math
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from unsupjax.collectives import example_keys
+from unsupjax.data.feeds import Feed
+from unsupjax.methods.base import Method
+from unsupjax.parallel import axis_name, compile_step, place_batch
+
+
+class Diverged(RuntimeError):
+    """The loss or the State is no longer finite."""
+
+
+def as_float(x: jax.Array) -> jax.Array:
+    """float32 inputs: integers (images) divided by the largest value of their dtype, floats as they are."""
+    if jnp.issubdtype(x.dtype, jnp.integer):
+        return x.astype(jnp.float32) / jnp.iinfo(x.dtype).max
+    return x.astype(jnp.float32)
+
+
+def compile_block(
+    method: Method, feed: Feed, mesh: Mesh, executor: str, transform: Callable | None = None
+) -> Callable:
+    """Compiles `(state, block [T, ...], *feed.shared) -> (state, metrics [T])`: T steps in one call.
+
+    A step takes a batch from the feed, makes it float32, applies `transform(key, x)` to each example with the
+    example's own key, and calls `method.step`.
+    """
+    name = axis_name(executor)
+
+    def inputs(state, raw):
+        x = as_float(raw)
+        if transform is None:
+            return x
+        # Folded twice, as methods draw from fold_in(key, step) and these draws must be other ones.
+        key = jax.random.fold_in(jax.random.fold_in(state.key, state.step), 0)
+        return jax.vmap(transform)(example_keys(key, x.shape[0], name), x)
+
+    def block_of_steps(state, block, *shared):
+        step = lambda state, raw: method.step(state, inputs(state, feed.batch(raw, *shared)))
+        if block.shape[0] == 1:  # no loop: XLA:CPU runs gradients of convolutions inside one far slower
+            state, metrics = step(state, block[0])
+            return state, jax.tree.map(lambda x: x[None], metrics)
+        return jax.lax.scan(step, state, block)
+
+    return compile_step(block_of_steps, mesh, executor, batch_axis=1, shared=len(feed.shared))
+
+
+class Report(NamedTuple):
+    """Means of the metrics over the steps since the last report."""
+
+    step: int
+    metrics: dict[str, float]
+    examples_per_second: float
+
+
+class Meter:
+    """Collects the metrics of blocks and reports their means every `every` steps; refuses a loss that is not finite."""
+
+    def __init__(self, batch_size: int, every: int):
+        self._batch_size, self._every = batch_size, every
+        self._blocks: list[dict[str, np.ndarray]] = []
+        self._since, self._steps = time.perf_counter(), 0
+
+    def add(self, step: int, metrics: dict[str, jax.Array]) -> Report | None:
+        """Waits for a block that ended at `step`; a Report when one is due."""
+        fetched = {name: np.asarray(values) for name, values in metrics.items()}
+        bad = ~np.isfinite(fetched["loss"])
+        if bad.any():
+            first = step - len(bad) + 1 + int(bad.argmax())
+            raise Diverged(f"the loss is {fetched['loss'][bad][0]} at step {first}")
+        self._blocks.append(fetched)
+        self._steps += len(bad)
+        return self.report(step) if step // self._every > (step - len(bad)) // self._every else None
+
+    def report(self, step: int) -> Report | None:
+        """What was collected since the last report, if anything."""
+        if not self._blocks:
+            return None
+        now = time.perf_counter()
+        rate = self._steps * self._batch_size / (now - self._since)
+        means = {k: float(np.concatenate([b[k] for b in self._blocks]).mean()) for k in self._blocks[0]}
+        self._blocks, self._steps, self._since = [], 0, now
+        return Report(step, means, rate)
+
+
+def train(
+    run: Callable,
+    state: Any,
+    feed: Feed,
+    place: Callable,
+    *,
+    start: int,
+    stop: int,
+    meter: Meter,
+    on_report: Callable[[Report], None],
+    pause_every: tuple[int, ...],
+    on_pause: Callable[[int, Any], None],
+    interrupted: Callable[[], bool],
+) -> tuple[int, Any]:
+    """Runs steps `start` to `stop`; returns the step that was reached and the State there.
+
+    Metrics are fetched one block late, so that the device never waits for the host, except before a pause.
+
+    Args:
+        run: a compiled block of steps.
+        state: the State at `start`; donated.
+        feed: where blocks come from.
+        place: puts a block on the devices.
+        start, stop: steps.
+        meter: what watches and averages metrics.
+        on_report: called with each Report.
+        pause_every: after each multiple of any of these step counts, and at the end, `on_pause(step, state)` is
+            called, all metrics up to that step having been seen.
+        on_pause: saves and evaluates.
+        interrupted: asked after every block; True ends the run after a last pause.
+    """
+    step, waiting = start, None
+
+    def see(waiting):
+        if waiting is not None and (report := meter.add(*waiting)) is not None:
+            on_report(report)
+
+    for block in feed.blocks(start, stop):
+        before, step = step, step + len(block)
+        state, metrics = run(state, place(block), *feed.shared)
+        see(waiting)
+        waiting = (step, metrics)
+        ending = step == stop or interrupted()
+        if ending or any(step // n > before // n for n in pause_every):
+            see(waiting)
+            waiting = None
+            if ending and (report := meter.report(step)) is not None:
+                on_report(report)
+            on_pause(step, state)
+        if ending:
+            break
+    return step, state
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[Callable[[], bool]]:
+    """SIGTERM and the first SIGINT ask for an orderly end; gives the function that tells whether they did."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set
+        return
+
+    def ask(signum, frame):
+        asked.set()
+        if signum == signal.SIGINT:  # a second Ctrl-C stops at once
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    earlier = {s: signal.signal(s, ask) for s in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield asked.is_set
+    finally:
+        for signum, handler in earlier.items():
+            signal.signal(signum, handler)
+
+
+class Progress:
+    """A bar on a terminal; elsewhere a plain line, at most one in `seconds`."""
+
+    def __init__(self, start: int, stop: int, seconds: float = 5.0):
+        self._start, self._stop, self._seconds = start, stop, seconds
+        self._begun = self._shown = time.monotonic()
+        self._bar = None
+        if sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=stop, initial=start, unit="step", dynamic_ncols=True)
+
+    def show(self, report: Report) -> None:
+        """Shows steps, loss, examples per second and time left."""
+        text = f"loss {report.metrics['loss']:.5g}, {report.examples_per_second:,.0f} examples/s"
+        if self._bar is not None:
+            self._bar.set_postfix_str(text, refresh=False)
+            self._bar.update(report.step - self._bar.n)
+            return
+        now = time.monotonic()
+        if now - self._shown >= self._seconds or report.step == self._stop:
+            self._shown = now
+            left = (now - self._begun) / (report.step - self._start) * (self._stop - report.step)
+            print(f"step {report.step}/{self._stop}: {text}, {left:.0f} s left", flush=True)
+
+    def close(self) -> None:
+        """Leaves the bar as it stands."""
+        if self._bar is not None:
+            self._bar.close()

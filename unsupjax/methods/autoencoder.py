@@ -1,0 +1,57 @@
+"""The plain autoencoder."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+
+from unsupjax import losses
+from unsupjax.methods.base import Method, State, descend, init_state
+from unsupjax.methods.coder import coder
+from unsupjax.activations import activation
+
+
+def autoencoder(
+    encoder: nn.Module,
+    decoder: nn.Module,
+    tx: optax.GradientTransformation,
+    *,
+    latent_dim: int = 32,
+    code_activation: str = "identity",
+    likelihood: str = "bernoulli",
+    tied: bool = False,
+    axis_name: str | None = None,
+    dtype: jnp.dtype | None = None,
+) -> Method:
+    """Minimises the reconstruction error of the input through a code of `latent_dim` numbers.
+
+    Args:
+        encoder, decoder: Linen modules, `[B, ...] -> [B, H]` and `[B, latent_dim] -> [B, ...]`.
+        tx: the optimizer.
+        latent_dim: width of the code.
+        code_activation: activation of the code layer, by name.
+        likelihood: "bernoulli" (inputs in [0, 1]), "squared_error" or "gaussian"; summed over the event.
+        tied: the decoder's dense kernels are the encoder's, transposed.
+        axis_name: the mapped device axis under `pmap` or `shard_map`.
+        dtype: compute dtype of the code layer; the modules carry their own.
+    """
+    networks = coder(encoder, decoder, latent_dim, tied=tied, dtype=dtype)
+    activate, p_x = activation(code_activation), losses.likelihood(likelihood)
+
+    def init(key, batch):
+        return init_state(key, networks.init(key, batch), tx)
+
+    def step(state: State, x: jax.Array):
+        def loss(params):
+            output = networks.decode(params, activate(networks.encode(params, x)))
+            return p_x.nll(output, x).mean(), {}
+
+        return descend(loss, state, tx, axis_name)
+
+    def encode(state: State, x: jax.Array):
+        return activate(networks.encode(state.params, x))
+
+    def decode(state: State, z: jax.Array):
+        return p_x.mean(networks.decode(state.params, z))
+
+    return Method(init, step, encode, decode)

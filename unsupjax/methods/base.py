@@ -1,0 +1,68 @@
+"""What a method is, and the one gradient update that the gradient-trained ones share."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from unsupjax.collectives import pmean
+
+
+class Method(NamedTuple):
+    """A method of unsupervised learning: pure functions over a `State`, which is a NamedTuple of arrays.
+
+    A batch is an array of inputs `[B, ...]`; labels never reach a method. Every State has the fields `step`
+    (int32 scalar) and `key` (a typed PRNG key that stays as `init` set it: a step draws from
+    `fold_in(key, step)`). `step` is un-jitted, so that callers choose how to compile it.
+
+    Attributes:
+        init: `(key, batch) -> State`.
+        step: `(State, batch) -> (State, metrics)`; metrics is a flat dict of float32 scalars, with `"loss"`.
+        encode: `(State, x) -> [B, D]`, the representation; deterministic.
+        decode: `(State, z) -> x`, for methods that reconstruct or generate.
+        sample: `(State, key, n) -> x`, for methods that generate.
+        log_prob: `(State, key, x, n) -> [B]`, a lower bound on log p(x) in nats from n latent samples, for
+            methods that have a likelihood.
+    """
+
+    init: Callable
+    step: Callable
+    encode: Callable
+    decode: Callable | None = None
+    sample: Callable | None = None
+    log_prob: Callable | None = None
+
+
+class State(NamedTuple):
+    """The state of a method with one set of parameters and one optimizer."""
+
+    step: jax.Array
+    key: jax.Array
+    params: Any
+    opt_state: optax.OptState
+
+
+def init_state(key: jax.Array, params: Any, tx: optax.GradientTransformation) -> State:
+    """A `State` at step 0."""
+    return State(step=jnp.zeros((), jnp.int32), key=key, params=params, opt_state=tx.init(params))
+
+
+def descend(
+    loss: Callable, state: State, tx: optax.GradientTransformation, axis_name: str | None
+) -> tuple[State, dict[str, jax.Array]]:
+    """One optimizer update of `loss(params) -> (scalar, metrics)` on this device's share of the batch.
+
+    The loss is averaged over devices inside the differentiated function and the gradients once more outside:
+    the one placement that is right under `jit`, `pmap` and `shard_map` alike. (Differentiating a local loss
+    under `shard_map` sums the gradient over devices, silently.)
+    """
+
+    def global_loss(params):
+        return pmean(loss(params), axis_name)
+
+    (value, metrics), grads = jax.value_and_grad(global_loss, has_aux=True)(state.params)
+    updates, opt_state = tx.update(pmean(grads, axis_name), state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    return state._replace(step=state.step + 1, params=params, opt_state=opt_state), {"loss": value} | metrics

@@ -1,0 +1,66 @@
+"""Small strided convolutional networks for images; group norm, so that no example depends on another."""
+
+import math
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from unsupjax.activations import activation
+
+
+class ConvEncoder(nn.Module):
+    """A 3x3 convolution of stride 2, group norm and an activation for each entry of `features`, flattened.
+
+    `[B, H, W, C] -> [B, ceil(H / 2^n) * ceil(W / 2^n) * features[-1]]` with n layers.
+
+    Attributes:
+        features: channels of each layer; multiples of 8, the group size.
+        activation: a function of `flax.linen` by name.
+        dtype: compute dtype; parameters and normalisation are float32.
+    """
+
+    features: Sequence[int] = (32, 64)
+    activation: str = "relu"
+    dtype: jnp.dtype | None = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        for n in self.features:
+            x = nn.Conv(n, (3, 3), strides=2, dtype=self.dtype)(x)
+            x = activation(self.activation)(nn.GroupNorm(num_groups=None, group_size=8)(x))
+        return x.reshape(x.shape[0], -1)
+
+
+class ConvDecoder(nn.Module):
+    """The mirror of `ConvEncoder`: a dense layer to a small image, then 3x3 convolutions after upsampling by 2.
+
+    `[B, latent_dim] -> [B, *shape]`. Nearest-neighbour upsampling before a convolution leaves no chequerboard
+    (Odena et al., "Deconvolution and checkerboard artifacts", 2016).
+
+    Attributes:
+        shape: the shape (H, W, C) of one image.
+        features: channels of each layer, multiples of 8; the image starts at 1 / 2^n of its size.
+        activation: a function of `flax.linen` by name.
+        dtype: compute dtype; parameters and normalisation are float32.
+    """
+
+    shape: Sequence[int]
+    features: Sequence[int] = (64, 32)
+    activation: str = "relu"
+    dtype: jnp.dtype | None = None
+
+    @nn.compact
+    def __call__(self, z: jax.Array) -> jax.Array:
+        height, width, channels = self.shape
+        sizes = [(math.ceil(height / 2**i), math.ceil(width / 2**i)) for i in range(len(self.features) + 1)]
+        h, w = sizes.pop()
+        x = nn.Dense(h * w * self.features[0], dtype=self.dtype)(z)
+        x = activation(self.activation)(x).reshape(z.shape[0], h, w, self.features[0])
+        for n in self.features:
+            h, w = sizes.pop()
+            x = x.repeat(2, axis=1).repeat(2, axis=2)[:, :h, :w]
+            x = nn.Conv(n, (3, 3), dtype=self.dtype)(x)
+            x = activation(self.activation)(nn.GroupNorm(num_groups=None, group_size=8)(x))
+        return nn.Conv(channels, (3, 3), dtype=self.dtype)(x)

@@ -1,0 +1,123 @@
+"""The folder of a run: its config, its metrics and what else it leaves."""
+
+import json
+import os
+import pathlib
+from collections.abc import Mapping
+
+import ml_collections
+
+from unsupjax.errors import UserError
+
+
+def check_writable(workdir: pathlib.Path) -> None:
+    """Raises a `UserError` if `workdir` cannot be made or written; makes nothing."""
+    existing = workdir.absolute()
+    while not existing.exists():
+        existing = existing.parent
+    if not existing.is_dir():
+        raise UserError(f"--workdir={workdir}: {existing} is a file; choose another folder")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise UserError(f"--workdir={workdir}: {existing} is not writable; choose another folder")
+
+
+def _flat(tree: Mapping, prefix: str = "config") -> dict:
+    flat = {}
+    for name, value in tree.items():
+        path = f"{prefix}.{name}"
+        flat |= _flat(value, path) if isinstance(value, Mapping) else {path: value}
+    return flat
+
+
+def as_json(config: ml_collections.ConfigDict) -> dict:
+    """A config as JSON holds it: tuples are lists."""
+    return json.loads(config.to_json())
+
+
+def read_config(workdir: pathlib.Path) -> ml_collections.ConfigDict:
+    """The config that `workdir` was made with; UserError if there is none."""
+    path = workdir / "config.json"
+    try:
+        saved = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise UserError(f"--workdir={workdir}: no run there ({path} is missing)") from None
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path} is damaged ({error}); restore it, or choose another --workdir") from None
+    return ml_collections.ConfigDict(_tuples(saved))
+
+
+def _tuples(tree):
+    """JSON's lists as the tuples that they were."""
+    if isinstance(tree, dict):
+        return {name: _tuples(value) for name, value in tree.items()}
+    return tuple(map(_tuples, tree)) if isinstance(tree, list) else tree
+
+
+def check_config(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> None:
+    """Raises a `UserError` with the difference if `workdir` holds a run of another config."""
+    if not (workdir / "config.json").exists():
+        return
+    there, here = _flat(as_json(read_config(workdir))), _flat(as_json(config))
+    missing = object()
+    differing = [k for k in sorted(there | here) if there.get(k, missing) != here.get(k, missing)]
+    if differing:
+        lines = [f"  {k}: {there.get(k, 'absent')!r} there, {here.get(k, 'absent')!r} now" for k in differing]
+        raise UserError(
+            f"--workdir={workdir} holds a run of another config:\n" + "\n".join(lines) + "\n"
+            "Choose another --workdir, or run with the config that is there."
+        )
+
+
+def write_json(path: pathlib.Path, content: dict) -> None:
+    """Writes `content` so that `path` holds all of it or is as it was."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(content, indent=2) + "\n")
+    partial.replace(path)
+
+
+def write_config(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> None:
+    """Makes `workdir` and keeps the resolved config in it."""
+    workdir.mkdir(parents=True, exist_ok=True)
+    write_json(workdir / "config.json", as_json(config))
+
+
+class MetricsWriter:
+    """Writes metrics as lines of `metrics.jsonl` and as TensorBoard events.
+
+    Opened at `step`, it forgets what an earlier run wrote after that step, and a torn last line.
+    """
+
+    def __init__(self, workdir: pathlib.Path, step: int):
+        """Continues the metrics of `workdir` from `step`."""
+        from tensorboardX import SummaryWriter
+
+        path = workdir / "metrics.jsonl"
+        kept = [line for line in _lines(path) if json.loads(line)["step"] <= step]
+        partial = path.with_name("metrics.jsonl.partial")
+        partial.write_text("".join(line + "\n" for line in kept))
+        partial.replace(path)
+        self._file = path.open("a")
+        self._events = SummaryWriter(str(workdir / "tensorboard"), purge_step=step + 1)
+
+    def write(self, step: int, metrics: Mapping[str, float]) -> None:
+        """One line and one event for each metric."""
+        self._file.write(json.dumps({"step": step} | dict(metrics)) + "\n")
+        self._file.flush()
+        for name, value in metrics.items():
+            self._events.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        """Flushes both files."""
+        self._file.close()
+        self._events.close()
+
+
+def _lines(path: pathlib.Path) -> list[str]:
+    if not path.exists():
+        return []
+    lines = path.read_text().splitlines()
+    try:
+        json.loads(lines[-1] if lines else "{}")
+    except json.JSONDecodeError:
+        lines.pop()
+    return lines
