@@ -17,6 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
+from unsupjax.errors import UserError
+
 logger = logging.getLogger(__name__)
 
 
@@ -141,27 +143,44 @@ class Checkpoints:
         args = ocp.args.Composite(state=ocp.args.StandardRestore(target))
         state = self._manager.restore(step, args=args).state
         if np.asarray(snapshot(state).checksums).tolist() != manifest["checksums"]:
-            raise ValueError("its arrays were changed after they were written")
-        keyed = lambda like, x: jax.random.wrap_key_data(x, impl=jax.random.key_impl(like)) if _is_key(like) else x
-        return Restored(step, jax.tree.map(keyed, abstract, state), manifest)
+            raise ValueError("its arrays are not those that were written")
+        wrap = lambda like, x: jax.random.wrap_key_data(x) if _is_key(like) else x
+        return Restored(step, jax.tree.map(wrap, abstract, state), manifest)
 
     def restore(self, abstract: Any, sharding: jax.sharding.Sharding) -> Restored | None:
-        """The newest whole checkpoint, or None; a damaged one is set aside with a warning, never deleted.
+        """The newest whole checkpoint, or None where there is none at all.
+
+        Damaged ones that are newer are set aside with a warning, never deleted.
 
         Args:
-            abstract: a State, or its `jax.eval_shape`.
+            abstract: a State, or its `jax.eval_shape`; typed keys are of JAX's default implementation.
             sharding: where the arrays are put; need not be that of the run which saved them.
+
+        Raises:
+            UserError: there are checkpoints, and none of them can be read; all are left as they are.
         """
+        damaged = {}
         for step in reversed(self.steps()):
             try:
-                return self._read(step, abstract, sharding)
-            except Exception as error:
-                reason = str(error).strip().split("\n")[0][:300]
-                warnings.warn(f"checkpoint {step} is damaged and was set aside: {reason}", stacklevel=2)
-                self._set_aside(step)
+                restored = self._read(step, abstract, sharding)
+            except Exception as error:  # what damage raises is as various as damage
+                damaged[step] = str(error).strip().split("\n")[0][:300]
+                continue
+            for newer, reason in damaged.items():
+                warnings.warn(
+                    f"checkpoint {newer} is damaged ({reason}): it was moved to {self._set_aside(newer)}, and the "
+                    f"run goes on from checkpoint {step}",
+                    stacklevel=2,
+                )
+            return restored
+        if damaged:
+            raise UserError(
+                f"none of the checkpoints {sorted(damaged)} in {self.directory} can be read "
+                f"({damaged[max(damaged)]}); mend them, or move that folder away to begin anew"
+            )
         return None
 
-    def _set_aside(self, step: int) -> None:
+    def _set_aside(self, step: int) -> pathlib.Path:
         aside = self.directory.with_name("damaged")
         aside.mkdir(exist_ok=True)
         target = aside / str(step)
@@ -169,6 +188,7 @@ class Checkpoints:
             target = target.with_name(target.name + "_")
         (self.directory / str(step)).rename(target)
         self._manager.reload()
+        return target
 
     def close(self) -> None:
         """Waits for the last save to be complete."""

@@ -67,7 +67,7 @@ def prepare(config: ml_collections.ConfigDict, statistics: dict | None = None) -
         raise UserError("config.train.steps and config.train.epochs ask for no step; set one of them above 0")
     order = example_order(np.arange(config.train.batch_size), n, config.seed)
     key = jax.random.key(config.seed)
-    batch = _inputs(config, key, np.stack([source.train[int(i)][0] for i in order]))
+    batch = _inputs(config, key, source.train.gather(order)[0])
     method = configs.build(config, batch.shape[1:], total)
     try:
         abstract = jax.eval_shape(method.init, key, batch)
@@ -116,7 +116,7 @@ def make_feed(experiment: Experiment) -> Feed:
         feed = "resident" if fits_in_memory(train[0][0].nbytes * len(train)) else "streaming"
     arguments = (config.train.batch_size, config.seed, _steps_per_call(experiment, feed == "resident"))
     if feed == "streaming":
-        return streaming(train.inputs(), *arguments)
+        return streaming(lambda index: train.gather(index)[0], len(train), *arguments)
     data = jax.device_put(arrays(train)[0], replicated(experiment.mesh))
     return resident(data, *arguments)
 

@@ -3,6 +3,7 @@
 import io
 import json
 import struct
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -64,7 +65,7 @@ def to_tfrecord(directory, target, shards=2):
     from array_record.python.array_record_data_source import ArrayRecordDataSource
 
     target.mkdir(parents=True)
-    for file in directory.glob("*.[jt][sx][ot]*"):
+    for file in [directory / "features.json", *directory.glob("*.labels.txt")]:
         (target / file.name).write_bytes(file.read_bytes())
     info = json.loads((directory / "dataset_info.json").read_text())
     info["fileFormat"] = "tfrecord"
@@ -78,6 +79,12 @@ def to_tfrecord(directory, target, shards=2):
             path.write_bytes(b"".join(frame(source[j]) for j in block))
     (target / "dataset_info.json").write_text(json.dumps(info))
     return target
+
+
+@pytest.fixture(scope="session")
+def tfds_files():
+    """The functions above, for tests."""
+    return SimpleNamespace(png=png, crc32c=crc32c, frame=frame, write=write_tfds)
 
 
 @pytest.fixture(scope="session")

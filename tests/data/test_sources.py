@@ -54,7 +54,7 @@ def test_limit_is_a_nested_random_subset():
     np.testing.assert_array_equal(small[1], large[1][:20])
     assert not (small[1] == arrays(train)[1][:20]).all()
     np.testing.assert_array_equal(arrays(train, 10**6)[0], arrays(train)[0])
-    with pytest.raises(UserError, match="limit=0"):
+    with pytest.raises(UserError, match=r"limit=0"):
         arrays(train, 0)
 
 
@@ -91,7 +91,7 @@ def test_given_statistics_replace_the_fit(table):
 
 @pytest.mark.parametrize("source", ["digits", None])
 def test_statistics_that_do_not_fit(table, source):
-    with pytest.raises(UserError, match="statistics of 2 features do not fit"):
+    with pytest.raises(UserError, match=r"statistics of 2 features do not fit"):
         open_source(source or table(), statistics={"mean": [0.0, 0.0], "std": [1.0, 1.0]})
 
 
@@ -119,7 +119,7 @@ def test_one_class_keeps_a_test_split_of_the_source(table):
 def test_one_class_finds_numeric_labels_by_their_value(table):
     source = open_source(table(X=table.x, y=table.y + 1), normal_label=1, holdout=0.5)
     assert source.label_names == ("1", "2") and len(source.train) == 15
-    with pytest.raises(UserError, match="normal_label=0 is no label; choices: 1, 2"):
+    with pytest.raises(UserError, match=r"normal_label=0 is no label; choices: 1, 2"):
         open_source(table(X=table.x, y=table.y + 1), normal_label=0)
 
 
@@ -132,7 +132,7 @@ def test_one_class_finds_named_labels_by_their_index(table):
 
 
 def test_one_class_needs_labels(table):
-    with pytest.raises(UserError, match="normal_label=0 needs labels"):
+    with pytest.raises(UserError, match=r"normal_label=0 needs labels"):
         open_source(table(X=table.x), normal_label=0)
 
 

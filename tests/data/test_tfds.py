@@ -9,7 +9,6 @@ import time
 
 import numpy as np
 import pytest
-from conftest import crc32c, png, write_tfds
 
 from unsupjax.data import arrays, open_source
 from unsupjax.data.tfrecord import TFRecordFiles
@@ -72,8 +71,8 @@ def test_image_size_and_one_class(prepared):
     assert len(source.test) == 8
 
 
-def test_crc_of_the_test_writer():
-    assert crc32c(b"123456789") == 0xE3069283
+def test_crc_of_the_test_writer(tfds_files):
+    assert tfds_files.crc32c(b"123456789") == 0xE3069283
 
 
 @pytest.mark.parametrize("cut", [1, 17, 100])
@@ -85,25 +84,31 @@ def test_truncated_shard(prepared, tmp_path, cut):
         open_source("tfds:tiny", data_dir=str(tmp_path / "d"))
 
 
+def test_file_that_ends_in_a_frame_head(tmp_path, tfds_files):
+    (tmp_path / "a").write_bytes(tfds_files.frame(b"abc") + tfds_files.frame(b"de")[:5])
+    with pytest.raises(UserError, match=r"a is damaged: record 1, at byte 19,"):
+        TFRecordFiles([str(tmp_path / "a")])
+
+
 def test_truncated_array_record(prepared, tmp_path):
     shutil.copytree(prepared["array_record"], tmp_path / "d")
     shard = tmp_path / "d/tiny/1.2.0/tiny-train.array_record-00000-of-00001"
     shard.write_bytes(shard.read_bytes()[:-20])
-    with pytest.raises(UserError, match="array_record"):
+    with pytest.raises(UserError, match=r"array_record"):
         open_source("tfds:tiny", data_dir=str(tmp_path / "d"))
 
 
 def test_shard_of_whole_records_but_too_few(prepared, tmp_path):
     shutil.copytree(prepared["tfrecord"], tmp_path / "d")
     (tmp_path / "d/tiny/1.2.0/tiny-train.tfrecord-00001-of-00002").write_bytes(b"")
-    with pytest.raises(UserError, match="hold 8 records where dataset_info.json says 16"):
+    with pytest.raises(UserError, match=r"hold 8 records where dataset_info.json says 16"):
         open_source("tfds:tiny", data_dir=str(tmp_path / "d"))
 
 
 def test_missing_shard(prepared, tmp_path):
     shutil.copytree(prepared["tfrecord"], tmp_path / "d")
     (tmp_path / "d/tiny/1.2.0/tiny-test.tfrecord-00000-of-00002").unlink()
-    with pytest.raises(UserError, match="tiny-test.tfrecord-00000-of-00002 is missing"):
+    with pytest.raises(UserError, match=r"tiny-test.tfrecord-00000-of-00002 is missing"):
         open_source("tfds:tiny", data_dir=str(tmp_path / "d"))
 
 
@@ -113,7 +118,7 @@ def test_damaged_record(prepared, tmp_path):
     data = shard.read_bytes()
     shard.write_bytes(data[:12] + b"\xff" * 8 + data[20:])
     source = open_source("tfds:tiny", data_dir=str(tmp_path / "d"))
-    with pytest.raises(UserError, match="a record is damaged"):
+    with pytest.raises(UserError, match=r"a record is damaged"):
         source.train[0]
 
 
@@ -130,19 +135,20 @@ def test_random_access_over_shards(prepared):
 
 def test_not_prepared_and_offline(prepared, offline):
     start = time.monotonic()
-    with pytest.raises(UserError, match="no network") as caught:
+    with pytest.raises(UserError, match=r"no network") as caught:
         open_source("tfds:kmnist", data_dir=str(prepared["array_record"]))
     assert time.monotonic() - start < 10
-    for part in ("tfds:kmnist", str(prepared["array_record"]), "tfds build kmnist", "TFDS_DATA_DIR", "tiny:1.2.0"):
+    directory = str(prepared["array_record"])
+    for part in ("tfds:kmnist", directory, "tfds build kmnist", "TFDS_DATA_DIR", "tiny:1.2.0"):
         assert part in str(caught.value)
 
 
 def test_other_version_and_unknown_name(prepared, offline):
-    with pytest.raises(UserError, match="did you mean 'tiny:1.2.0'"):
+    with pytest.raises(UserError, match=r"did you mean 'tiny:1.2.0'"):
         open_source("tfds:tiny:9.0.0", data_dir=str(prepared["array_record"]))
-    with pytest.raises(UserError, match="did you mean 'cifar10'"):
+    with pytest.raises(UserError, match=r"did you mean 'cifar10'"):
         open_source("tfds:cifar01", data_dir=str(prepared["array_record"]))
-    with pytest.raises(UserError, match="did you mean 'tiny:1.2.0'"):
+    with pytest.raises(UserError, match=r"did you mean 'tiny:1.2.0'"):
         open_source("tfds:tinny", data_dir=str(prepared["array_record"]))
 
 
@@ -173,39 +179,54 @@ def test_downloads_where_there_is_a_network(prepared, tmp_path, monkeypatch):
     assert len(open_source("tfds:kmnist", data_dir=str(tmp_path)).train) == 16
 
 
-def test_unlabelled_test_split_gives_way_to_validation(tmp_path, images):
+def test_unlabelled_test_split_gives_way_to_validation(tfds_files, tmp_path, images):
     import tensorflow_datasets as tfds
 
-    features = {"image": tfds.features.Image(shape=(None, None, 3)), "label": tfds.features.ClassLabel(num_classes=2)}
-    rows = [{"image": png(np.repeat(image, 3, -1)), "label": i % 2} for i, image in enumerate(images)]
+    image = tfds.features.Image(shape=(None, None, 3))
+    features = {"image": image, "label": tfds.features.ClassLabel(num_classes=2)}
+    coloured = [tfds_files.png(np.repeat(image, 3, -1)) for image in images]
+    rows = [{"image": image, "label": i % 2} for i, image in enumerate(coloured)]
     unlabelled = [row | {"label": -1} for row in rows[:2]]
     splits = {"train": rows[:4], "validation": rows[4:9], "test": unlabelled}
-    write_tfds(tmp_path, "hidden", features, splits)
-    with pytest.raises(UserError, match="config.data.image_size"):
+    tfds_files.write(tmp_path, "hidden", features, splits)
+    with pytest.raises(UserError, match=r"config.data.image_size"):
         open_source("tfds:hidden", data_dir=str(tmp_path))
     source = open_source("tfds:hidden", data_dir=str(tmp_path), image_size=5)
     assert len(source.test) == 5
     assert arrays(source.test)[0].shape == (5, 5, 5, 3)
 
 
-def test_table_without_labels_is_held_out_and_standardised(tmp_path):
+def test_images_of_another_size_than_declared(tfds_files, tmp_path, images):
+    """TFDS does not look into encoded images."""
+    import tensorflow_datasets as tfds
+
+    features = {"image": tfds.features.Image(shape=(5, 7, 1))}
+    rows = [{"image": tfds_files.png(image)} for image in (*images[:3], images[3][:3])]
+    tfds_files.write(tmp_path, "liar", features, {"train": rows, "test": rows}, None)
+    with pytest.raises(UserError, match=r"\(3, 7, 1\).*config.data.image_size"):
+        arrays(open_source("tfds:liar", data_dir=str(tmp_path)).train)
+
+
+def test_table_without_labels_is_held_out_and_standardised(tfds_files, tmp_path):
     import tensorflow_datasets as tfds
 
     values = np.random.default_rng(0).normal(5, 3, (20, 4)).astype(np.float32)
     features = {"features": tfds.features.Tensor(shape=(4,), dtype=np.float32), "name": tfds.features.Text()}
     rows = [{"features": row, "name": "n"} for row in values]
-    write_tfds(tmp_path, "table", features, {"train": rows}, ("features", "name"))
+    tfds_files.write(tmp_path, "table", features, {"train": rows}, ("features", "name"))
     source = open_source("tfds:table", data_dir=str(tmp_path), holdout=0.25)
     x, y = arrays(source.train)
     assert y is None and source.label_names is None and len(source.test) == 5
     np.testing.assert_allclose(x.mean(0), 0, atol=1e-6)
+    with pytest.raises(UserError, match=r"image_size=4 is for images"):
+        open_source("tfds:table", data_dir=str(tmp_path), image_size=4)
 
 
-def test_no_single_input(tmp_path):
+def test_no_single_input(tfds_files, tmp_path):
     import tensorflow_datasets as tfds
 
-    write_tfds(tmp_path, "words", {"text": tfds.features.Text()}, {"train": [{"text": "a"}]}, None)
-    with pytest.raises(UserError, match="words has no one input .*text"):
+    tfds_files.write(tmp_path, "words", {"text": tfds.features.Text()}, {"train": [{"text": "a"}]}, None)
+    with pytest.raises(UserError, match=r"words has no one input .*text"):
         open_source("tfds:words", data_dir=str(tmp_path))
 
 
@@ -214,7 +235,7 @@ def test_silent_without_tensorflow(prepared):
     code = (
         "import sys\n"
         "from unsupjax.data import arrays, open_source\n"
-        "assert 'tensorflow_datasets' not in sys.modules\n"
+        "assert not {'tensorflow_datasets', 'array_record', 'sklearn', 'PIL'} & set(sys.modules)\n"
         f"arrays(open_source('tfds:tiny', data_dir={str(prepared['tfrecord'])!r}).train)\n"
         "assert 'tensorflow' not in sys.modules"
     )

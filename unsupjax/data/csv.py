@@ -8,11 +8,13 @@ from collections.abc import Iterable
 import numpy as np
 
 from unsupjax.data.checks import encode_labels
-from unsupjax.data.splits import ArraySplit, Parts
+from unsupjax.data.splits import ArraySplit, Options, Parts
 from unsupjax.errors import UserError, nearest
 
+LARGEST = float(np.finfo(np.float32).max)
 
-def open_csv(source, path, options) -> Parts:
+
+def open_csv(source: str, path: str, options: Options) -> Parts:
     """Every column but `label_column` is a feature; a first line with no number in them is a header."""
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
@@ -80,10 +82,13 @@ def _is_number(text: str) -> bool:
 
 
 def _number(source: str, line: int, column: str, text: str) -> float:
-    value = float(text) if _is_number(text) else math.nan
-    if not math.isfinite(value):
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not abs(value) <= LARGEST:
         raise UserError(
-            f"{source}: line {line}, column {column!r} holds {text!r}, which is no finite number; fix it, or "
+            f"{source}: line {line}, column {column!r} holds {text!r}, not a number of float32; fix it, or "
             f"name the column in config.data.label_column if it holds the labels"
         )
     return value

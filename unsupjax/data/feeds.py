@@ -7,7 +7,7 @@ dropped, a position is a step, and a restart needs nothing but that number.
 
 import functools
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import jax
@@ -51,11 +51,11 @@ def _local_positions(start: int, stop: int, batch_size: int) -> np.ndarray:
     return np.arange(start, stop)[:, None] * batch_size + np.arange(first, first + local)
 
 
-def resident(x: np.ndarray, batch_size: int, seed: int, steps_per_call: int) -> Feed:
+def resident(x: jax.Array, batch_size: int, seed: int, steps_per_call: int) -> Feed:
     """The whole data set on every device, once; a block is indices, and a batch is gathered on the device.
 
     Args:
-        x: inputs, `[N, ...]`, of their stored dtype (images stay uint8).
+        x: inputs, `[N, ...]`, on the devices, of their stored dtype (images stay uint8).
         batch_size: of the global batch.
         seed: of the shuffling.
         steps_per_call: T, steps in a block.
@@ -69,29 +69,35 @@ def resident(x: np.ndarray, batch_size: int, seed: int, steps_per_call: int) -> 
     return Feed(blocks, lambda index, data: data[index], (x,))
 
 
-def streaming(inputs: Sequence, batch_size: int, seed: int, steps_per_call: int, threads: int = 16) -> Feed:
-    """Reads each example when its turn comes, in threads ahead of the device: for data beyond device memory.
+def streaming(
+    gather: Callable[[np.ndarray], np.ndarray],
+    n: int,
+    batch_size: int,
+    seed: int,
+    steps_per_call: int,
+    threads: int = 4,
+) -> Feed:
+    """Reads each batch when its turn comes, in threads ahead of the device: for data beyond device memory.
 
     Args:
-        inputs: random access to inputs, `inputs[i] -> np.ndarray`.
+        gather: reads inputs, `indices [B] -> [B, ...]`.
+        n: number of examples.
         batch_size: of the global batch.
         seed: of the shuffling.
         steps_per_call: T, steps in a block.
-        threads: readers; decoding images releases Python's lock.
+        threads: batches that are read at the same time.
     """
-    import grain
 
-    local = batch_size // jax.process_count()
-
-    def read(position):
-        step, i = divmod(int(position), local)
-        stream = step * batch_size + jax.process_index() * local + i
-        return inputs[int(example_order(np.asarray(stream), len(inputs), seed))]
+    def read(step):
+        positions = _local_positions(int(step), int(step) + 1, batch_size)
+        return gather(example_order(positions[0], n, seed))
 
     def blocks(start, stop):
-        batches = grain.MapDataset.range(start * local, stop * local).map(read).batch(local)
-        options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
-        return iter(batches.batch(steps_per_call).to_iter_dataset(options))
+        import grain  # lazily, for machines that have it not and need no streaming
+
+        batches = grain.MapDataset.range(start, stop).map(read).batch(steps_per_call)
+        options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads)
+        return iter(batches.to_iter_dataset(options))
 
     return Feed(blocks, lambda batch: batch, ())
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from unsupjax.data.images import decode_image, header
-from unsupjax.data.splits import LazySplit, Parts
+from unsupjax.data.splits import LazySplit, Options, Parts
 from unsupjax.errors import UserError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
@@ -16,7 +16,7 @@ TEST_FOLDERS = ("test", "val", "validation")
 Files = list[tuple[str, str | None]]  # (path, class name)
 
 
-def open_folder(source, path, options) -> Parts:
+def open_folder(source: str, path: str, options: Options) -> Parts:
     """PATH/CLASS/*.png, or PATH/*.png without labels, or either below PATH/train and PATH/test (or val)."""
     if not os.path.isdir(path):
         raise UserError(f"{source}: there is no folder {path}")
@@ -32,7 +32,8 @@ def open_folder(source, path, options) -> Parts:
 
 
 def _split(files: Files, names, channels: int, size: int) -> LazySplit:
-    records = [(file, names and names.index(label)) for file, label in files]
+    numbers = {name: i for i, name in enumerate(names or ())}
+    records = [(file, numbers.get(label)) for file, label in files]
     decode = functools.partial(_decode, channels=channels, size=size)
     return LazySplit(records, decode, _label if names else None, np.arange(len(records)))
 
@@ -100,7 +101,7 @@ def _check_classes(source: str, names, test: Files | None) -> None:
 
 
 def _check_images(source: str, paths: list[str], size: int) -> int:
-    """The number of channels: 1 if all images are greyscale, else 3. Sizes must agree unless `size` is set."""
+    """The number of channels: 1 if all images are greyscale, else 3; without `size`, sizes must agree."""
     if size:
         return 1 if all(header(path)[1] for path in paths) else 3
     first, grey = header(paths[0])

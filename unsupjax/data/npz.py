@@ -5,13 +5,13 @@ import zipfile
 import numpy as np
 
 from unsupjax.data.checks import clean_inputs, encode_labels, same_length
-from unsupjax.data.splits import ArraySplit, Parts
+from unsupjax.data.splits import ArraySplit, Options, Parts
 from unsupjax.errors import UserError
 
 KEYS = "x_train, y_train, x_test, y_test; or X (or x) and y"
 
 
-def open_npy(source, path, options) -> Parts:
+def open_npy(source: str, path: str, options: Options) -> Parts:
     """One array of inputs, `[N, D]` or `[N, H, W, C]`, without labels."""
     x = _load(source, path)
     if not isinstance(x, np.ndarray):
@@ -19,7 +19,7 @@ def open_npy(source, path, options) -> Parts:
     return Parts(ArraySplit(clean_inputs(source, x)), None, None)
 
 
-def open_npz(source, path, options) -> Parts:
+def open_npz(source: str, path: str, options: Options) -> Parts:
     """The arrays x_train, y_train, x_test, y_test; or X (or x) and y, of which the program holds a part out.
 
     Labels are optional in both forms.

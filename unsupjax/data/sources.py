@@ -9,7 +9,7 @@ from unsupjax.data.csv import open_csv
 from unsupjax.data.digits import open_digits
 from unsupjax.data.folder import open_folder
 from unsupjax.data.npz import open_npy, open_npz
-from unsupjax.data.splits import ArraySplit, Parts, Split
+from unsupjax.data.splits import ArraySplit, Options, Parts, Split
 from unsupjax.data.tfds import open_tfds
 from unsupjax.errors import UserError, nearest
 
@@ -21,14 +21,6 @@ KINDS = {
     "npz": open_npz,
     "tfds": open_tfds,
 }
-
-
-class Options(NamedTuple):
-    """What a kind of source may need beside its path."""
-
-    image_size: int
-    label_column: str
-    data_dir: str
 
 
 class Source(NamedTuple):

@@ -9,7 +9,7 @@ import numpy as np
 
 from unsupjax.data.checks import clean_inputs
 from unsupjax.data.images import MODES, decode_image
-from unsupjax.data.splits import ArraySplit, LazySplit, Parts
+from unsupjax.data.splits import ArraySplit, LazySplit, Options, Parts
 from unsupjax.data.tfds_dirs import find_or_prepare
 from unsupjax.data.tfrecord import TFRecordFiles
 from unsupjax.errors import UserError
@@ -17,7 +17,7 @@ from unsupjax.errors import UserError
 TEST_SPLITS = ("test", "validation")
 
 
-def open_tfds(source, path, options) -> Parts:
+def open_tfds(source: str, path: str, options: Options) -> Parts:
     """The train split, and the first of test and validation that has labels (if train has them)."""
     import tensorflow_datasets as tfds
 
@@ -33,6 +33,8 @@ def open_tfds(source, path, options) -> Parts:
     names = None if y_key is None else tuple(info.features[y_key].names)
     if isinstance(info.features[x_key], tfds.features.Image):
         return Parts(train, test, names)
+    if options.image_size:
+        raise UserError(f"config.data.image_size={options.image_size} is for images; {source} holds numbers")
     return Parts(_in_memory(source, train), test and _in_memory(source, test), names)
 
 

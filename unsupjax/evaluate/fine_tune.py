@@ -102,7 +102,7 @@ def _logits(subject: Subject, state: Any, model: dict[str, Any], x: jax.Array) -
     """Float32 logits `[B, classes]`."""
     state = state._replace(params=model.get("params", state.params))
     code = subject.method.encode(state, x).astype(jnp.float32)
-    return code @ model["head"]["kernel"] + model["head"]["bias"]
+    return code @ model["head"]["kernel"] + model["head"]["bias"][None]
 
 
 def _epochs(

@@ -28,7 +28,7 @@ def jacobian_sigmoid(code: jax.Array, kernel: jax.Array) -> jax.Array:
     code = code.astype(jnp.float32)
     # A sum, not `square(...) @ ...`: exact in float32 whatever the default matmul precision.
     column_norms = jnp.square(kernel.astype(jnp.float32)).sum(axis=0)
-    return (jnp.square(code * (1 - code)) * column_norms).sum(axis=1)
+    return (jnp.square(code * (1 - code)) * column_norms[None]).sum(axis=1)
 
 
 def jacobian_exact(encode: Callable, x: jax.Array) -> jax.Array:

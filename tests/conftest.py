@@ -1,0 +1,23 @@
+"""Eight virtual CPU devices for every test; what has no sharding of its own runs on the first."""
+
+import os
+
+os.environ["PJRT_NPROC"] = "64"  # threads: without it, collectives of eight devices on few cores can starve
+
+import jax
+import pytest
+
+jax.config.update("jax_platforms", "cpu")
+jax.config.update("jax_num_cpu_devices", 8)
+jax.config.update("jax_default_matmul_precision", "highest")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_threefry_partitionable", True)
+
+
+@pytest.fixture(scope="session")
+def digits():
+    """scikit-learn's digits, float32 in [0, 1], [1797, 8, 8, 1]."""
+    import numpy as np
+    from sklearn.datasets import load_digits
+
+    return (load_digits().images[..., None] / 16).astype(np.float32)

@@ -1,0 +1,51 @@
+"""A linear autoencoder (PCA) on three overlapping classes of 4x4 images, known in closed form."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from unsupjax.evaluate import subject as make_subject
+from unsupjax.methods.base import Method
+
+
+class PCAState(NamedTuple):
+    step: jax.Array
+    key: jax.Array
+    params: Any
+
+
+def encode(state, x):
+    return (x.reshape(len(x), -1) - state.params["mean"][None]) @ state.params["code"]["kernel"]
+
+
+def decode(state, z):
+    return (z @ state.params["code"]["kernel"].T + state.params["mean"][None]).reshape(-1, 4, 4, 1)
+
+
+def sample(state, key, n):
+    return decode(state, jax.random.normal(key, (n, state.params["code"]["kernel"].shape[1])))
+
+
+def images(rng, y):
+    pattern = np.random.default_rng(7).uniform(0.2, 0.8, (3, 4, 4, 1))
+    return np.clip(pattern[y] + rng.normal(0, 0.25, (len(y), 4, 4, 1)), 0, 1).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def subject():
+    """90 training and 45 test examples with labels 2, 5, 9 and codes of 3 dimensions."""
+    rng = np.random.default_rng(0)
+    y_train, y_test = np.arange(90) % 3, np.arange(45) % 3
+    x_train, x_test = images(rng, y_train), images(rng, y_test)
+    flat = x_train.reshape(90, 16)
+    kernel = np.linalg.svd(flat - flat.mean(0), full_matrices=False)[2][:3].T
+    params = {"code": {"kernel": jnp.asarray(kernel)}, "mean": jnp.asarray(flat.mean(0))}
+    state = PCAState(jnp.zeros((), jnp.int32), jax.random.key(0), params)
+    method = Method(None, None, encode, decode, sample)
+    names = np.array([2, 5, 9])
+    labels = tuple(f"class {i}" for i in range(10))
+    train, test = (x_train, names[y_train]), (x_test, names[y_test])
+    return make_subject(method, state, jax.random.key(1), train, test, labels, batch_size=32)

@@ -1,0 +1,117 @@
+"""Figures: that each draws something, and that what it draws is right where that can be computed."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from unsupjax.errors import UserError
+from unsupjax.evaluate import FIGURES, learning_curves
+from unsupjax.evaluate.figures.curves import read_curves
+from unsupjax.evaluate.figures.embedding import embed
+from unsupjax.evaluate.figures.pictures import mosaic
+from unsupjax.evaluate.figures.style import spans_decades
+
+SETTINGS = {"scores": {"normal_label": 5}, "tsne": {"examples": 60}}
+
+
+def drawn(path):
+    """The PNG in [0, 255], which must show something."""
+    pixels = np.asarray(Image.open(path).convert("L"), np.float64)
+    assert pixels.std() > 5 and min(pixels.shape) > 100
+    return pixels
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_is_drawn(subject, tmp_path, name):
+    path = tmp_path / "figures" / f"{name}.png"
+    assert FIGURES[name](subject, path, **SETTINGS.get(name, {})) is None
+    drawn(path)
+
+
+@pytest.mark.parametrize("dims", [2, 16])
+def test_vectors_are_drawn_too(subject, tmp_path, dims):
+    def decode(state, z):
+        return subject.method.decode(state, z).reshape(-1, 16)[:, :dims]
+
+    def sample(state, key, n):
+        return jax.random.normal(key, (n, dims))
+
+    method = subject.method._replace(
+        decode=decode, sample=sample, encode=lambda state, x: x[:, :1].repeat(3, 1)
+    )
+    vectors = subject._replace(method=method, x_test=subject.x_test.reshape(45, 16)[:, :dims])
+    for name in ("reconstructions", "samples"):
+        FIGURES[name](vectors, tmp_path / f"{name}.png", n=4)
+        drawn(tmp_path / f"{name}.png")
+    with pytest.raises(UserError, match="'filters' needs images"):
+        FIGURES["filters"](vectors, tmp_path / "filters.png")
+
+
+def test_a_map_without_labels_is_drawn(subject, tmp_path):
+    FIGURES["tsne"](subject._replace(y_train=None, y_test=None), tmp_path / "tsne.png", examples=30)
+    drawn(tmp_path / "tsne.png")
+
+
+@pytest.mark.parametrize(
+    ("name", "what"), [("reconstructions", "decode"), ("samples", "sample"), ("scores", "decode")]
+)
+def test_what_the_method_lacks_is_named(subject, tmp_path, name, what):
+    without = subject._replace(method=subject.method._replace(decode=None, sample=None))
+    with pytest.raises(UserError, match=f"'{name}' needs a method with `{what}`"):
+        FIGURES[name](without, tmp_path / "figure.png", **SETTINGS.get(name, {}))
+
+
+def test_filters_need_a_layer_over_the_pixels(subject, tmp_path):
+    other = subject._replace(state=subject.state._replace(params={"kernel": np.zeros((3, 16))}))
+    with pytest.raises(UserError, match="'filters' needs a dense layer over the pixels"):
+        FIGURES["filters"](other, tmp_path / "filters.png")
+
+
+def test_tsne_keeps_neighbours_together_and_is_deterministic():
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, 60)
+    z = (20 * np.eye(5)[y] + rng.normal(size=(60, 5))).astype(np.float32)
+    points = embed(z, perplexity=10, seed=0)
+    distances = np.linalg.norm(points[:, None] - points[None], axis=-1) + 1e9 * np.eye(60)
+    np.testing.assert_array_equal(y[distances.argmin(axis=1)], y)
+    np.testing.assert_array_equal(points, embed(z, perplexity=10, seed=0))
+
+
+def test_mosaic_puts_each_image_in_its_row_and_column():
+    images = np.arange(6.0).reshape(2, 3, 1, 1, 1) / 10 * np.ones((2, 3, 2, 4, 1))
+    picture = mosaic(images)
+    assert picture.shape == (2 * 2 + 1, 3 * 4 + 2, 1)
+    np.testing.assert_array_equal(picture[0, :, 0], [0] * 4 + [1] + [0.1] * 4 + [1] + [0.2] * 4)
+    np.testing.assert_array_equal(picture[:, -1, 0], [0.2, 0.2, 1, 0.5, 0.5])
+
+
+def test_curves_are_read_with_the_loss_first_and_the_later_line_of_a_step(tmp_path):
+    lines = [
+        {"step": 0, "kl": 2.0, "loss": 100.0},
+        {"step": 1, "kl": 1.0, "loss": float("nan"), "note": "text"},
+        {"step": 1, "knn_accuracy_k10": 0.5},
+        {"step": 1, "loss": 1},
+    ]
+    log = tmp_path / "metrics.jsonl"
+    log.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    curves = {name: (steps.tolist(), values.tolist()) for name, (steps, values) in read_curves(log).items()}
+    assert curves == {"loss": ([0, 1], [100, 1]), "kl": ([0, 1], [2, 1]), "knn_accuracy_k10": ([1], [0.5])}
+    assert next(iter(curves)) == "loss"
+    learning_curves(log, tmp_path / "curves.png")
+    drawn(tmp_path / "curves.png")
+
+
+def test_curves_of_an_empty_file_are_refused(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text("")
+    with pytest.raises(UserError, match="holds no metrics"):
+        learning_curves(tmp_path / "metrics.jsonl", tmp_path / "curves.png")
+
+
+def test_a_log_scale_is_for_positive_values_over_more_than_a_decade_and_a_half():
+    assert spans_decades(np.array([1.0, 32.0, np.nan]))
+    assert not spans_decades(np.array([1.0, 31.0]))
+    assert not spans_decades(np.array([0.0, 100.0]))
+    assert not spans_decades(np.array([np.nan]))

@@ -1,0 +1,60 @@
+"""The subject's codes and the batched map, against direct computation."""
+
+import inspect
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from unsupjax.errors import UserError
+from unsupjax.evaluate import EVALUATORS, FIGURES, map_batches
+from unsupjax.evaluate import subject as make_subject
+from unsupjax.evaluate.subject import host_seed, random_subset
+
+
+@pytest.mark.parametrize(("n", "batch_size"), [(10, 4), (8, 4), (3, 4), (1, 1)])
+def test_map_batches_is_the_map_in_order_with_one_compilation(n, batch_size):
+    shapes = []
+
+    def scaled(factor, batch):
+        shapes.append(batch[0].shape)
+        return factor * batch[0].sum(axis=1) + batch[1]
+
+    x, offset = np.arange(2.0 * n, dtype=np.float32).reshape(n, 2), np.arange(n, dtype=np.float32)
+    got = map_batches(scaled, (x, offset), batch_size, jnp.float32(3.0))
+    np.testing.assert_array_equal(got, 3 * x.sum(axis=1) + offset)
+    assert shapes == [(min(n, batch_size), 2)]
+
+
+def test_codes_are_those_of_encode(subject):
+    params = jax.tree.map(np.asarray, subject.state.params)
+    for x, z in ((subject.x_train, subject.z_train), (subject.x_test, subject.z_test)):
+        np.testing.assert_allclose(
+            z, (x.reshape(len(x), 16) - params["mean"]) @ params["code"]["kernel"], atol=1e-5
+        )
+        assert z.dtype == np.float32
+
+
+def test_codes_that_are_not_finite_are_refused(subject):
+    x = subject.x_test.copy()
+    x[3] = np.nan
+    train, test = (subject.x_train, None), (x, None)
+    with pytest.raises(UserError, match=r"codes of 1 of 45 test examples are not finite.*learning rate"):
+        make_subject(subject.method, subject.state, subject.key, train, test)
+
+
+def test_random_subset_is_without_replacement_and_at_most_all():
+    chosen = random_subset(jax.random.key(0), 20, 7)
+    assert len(set(chosen.tolist())) == 7 and set(chosen.tolist()) <= set(range(20))
+    np.testing.assert_array_equal(random_subset(jax.random.key(0), 5, 9), np.arange(5))
+    assert 0 <= host_seed(jax.random.key(3)) < 2**31
+
+
+@pytest.mark.parametrize("function", [*EVALUATORS.values(), *FIGURES.values()])
+def test_every_hyperparameter_is_keyword_only_with_a_plain_default_and_documented(function):
+    for name, parameter in inspect.signature(function).parameters.items():
+        if name not in ("subject", "path"):
+            assert parameter.kind is parameter.KEYWORD_ONLY
+            assert isinstance(parameter.default, bool | int | float | str | tuple)
+            assert f"        {name}: " in function.__doc__

@@ -1,0 +1,173 @@
+"""One matrix that every method must pass, whatever its mathematics: devices, executors, dtypes, recompilation."""
+
+import functools
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jax.sharding import PartitionSpec
+
+from unsupjax import methods, models
+from unsupjax.methods import METHODS
+from unsupjax.parallel import AXIS, axis_name, compile_step, make_mesh, place_batch
+
+SHAPE = (8, 8, 1)
+FLAT = lambda dtype: (models.MLPEncoder((), dtype=dtype), models.MLPDecoder(SHAPE, (), dtype=dtype))
+DEEP = lambda dtype: (models.MLPEncoder((24,), dtype=dtype), models.MLPDecoder(SHAPE, (24,), dtype=dtype))
+CONV = lambda dtype: (models.ConvEncoder((8, 16), dtype=dtype), models.ConvDecoder(SHAPE, (16, 8), dtype=dtype))
+
+CASES = {  # method, its networks, its arguments
+    "autoencoder": (methods.autoencoder, DEEP, {"latent_dim": 6}),
+    "autoencoder-tied": (methods.autoencoder, DEEP, {"latent_dim": 6, "tied": True}),
+    "autoencoder-conv": (methods.autoencoder, CONV, {"latent_dim": 6}),
+    "denoising-masking": (methods.denoising, FLAT, {"latent_dim": 20}),
+    "denoising-gaussian": (methods.denoising, FLAT, {"latent_dim": 20, "corruption": "gaussian", "tied": True}),
+    "denoising-salt": (methods.denoising, FLAT, {"latent_dim": 20, "corruption": "salt_and_pepper"}),
+    "sparse-kl": (methods.sparse, DEEP, {"latent_dim": 20, "weight": 0.1}),
+    "sparse-l1": (methods.sparse, DEEP, {"latent_dim": 20, "penalty": "l1", "weight": 0.1}),
+    "k_sparse": (methods.k_sparse, FLAT, {"latent_dim": 20, "k": 3, "k_start": 8, "anneal_steps": 3}),
+    "contractive": (methods.contractive, FLAT, {"latent_dim": 20}),
+    "contractive-exact": (methods.contractive, DEEP, {"latent_dim": 6, "estimator": "exact"}),
+    "contractive-hutchinson": (methods.contractive, DEEP, {"latent_dim": 6, "estimator": "hutchinson"}),
+    "vae-bernoulli": (methods.vae, DEEP, {"latent_dim": 4}),
+    "vae-gaussian": (methods.vae, DEEP, {"latent_dim": 4, "likelihood": "gaussian", "beta": 0.5}),
+}
+STEPS, BATCH = 4, 16
+
+
+def make(case, axis=None, dtype=None):
+    factory, networks, arguments = CASES[case]
+    tx = optax.sgd(1e-3, momentum=0.9)  # Adam would amplify round-off
+    return factory(*networks(dtype), tx, **arguments, axis_name=axis, dtype=dtype)
+
+
+@pytest.fixture(scope="module")
+def batches(digits):
+    return digits[: STEPS * BATCH].reshape(STEPS, BATCH, *SHAPE)
+
+
+@functools.cache
+def trained(case, batches):
+    """State and last metrics after STEPS steps on one device."""
+    method = make(case)
+    chex.clear_trace_counter()  # it counts by source line, which all cases share
+    step = jax.jit(chex.assert_max_traces(method.step, n=1))
+    state = method.init(jax.random.key(1), batches.value[0])
+    for batch in batches.value:
+        state, metrics = step(state, batch)
+    return state, metrics
+
+
+class Hashed:
+    """An array that `functools.cache` can take."""
+
+    def __init__(self, value):
+        self.value = value
+
+
+@pytest.fixture(scope="module")
+def hashed(batches):
+    return Hashed(batches)
+
+
+def assert_same_state(actual, expected, tolerance=1e-5):
+    """Equal to `tolerance`, relative to the largest entry of each array; keys and integers exactly."""
+    data = lambda s: [
+        np.asarray(jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x)
+        for x in jax.tree.leaves(s)
+    ]
+    assert jax.tree.structure(actual) == jax.tree.structure(expected)
+    for a, e in zip(data(actual), data(expected), strict=True):
+        if np.issubdtype(e.dtype, np.integer):
+            np.testing.assert_array_equal(a, e)
+        else:
+            np.testing.assert_allclose(a, e, rtol=tolerance, atol=tolerance * max(np.abs(e).max(), 1e-3))
+
+
+def test_every_method_is_in_the_matrix():
+    assert set(METHODS.values()) == {factory for factory, _, _ in CASES.values()}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_contract(case, hashed):
+    state, metrics = trained(case, hashed)
+    method = make(case)
+    x = hashed.value[0]
+    assert state.step == STEPS and state.step.dtype == jnp.int32
+    assert jnp.issubdtype(state.key.dtype, jax.dtypes.prng_key)
+    assert "loss" in metrics
+    for name, value in metrics.items():
+        chex.assert_shape(value, ())
+        assert value.dtype == jnp.float32 and np.isfinite(value), name
+    z = method.encode(state, x)
+    chex.assert_rank(z, 2)
+    assert z.dtype == jnp.float32
+    np.testing.assert_array_equal(z, method.encode(state, x))
+    np.testing.assert_allclose(method.encode(state, x[:5]), z[:5], rtol=1e-4, atol=1e-6)
+    chex.assert_shape(method.decode(state, z), x.shape)
+    if method.sample is not None:
+        chex.assert_shape(method.sample(state, jax.random.key(0), 3), (3, *SHAPE))
+    if method.log_prob is not None:
+        chex.assert_shape(method.log_prob(state, jax.random.key(0), x, 2), (BATCH,))
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("executor", ["jit", "pmap"])
+def test_eight_devices_give_the_state_of_one(case, executor, hashed):
+    mesh, method = make_mesh(), make(case, axis_name(executor))
+    assert mesh.size == 8
+    chex.clear_trace_counter()
+    step = compile_step(chex.assert_max_traces(method.step, n=1), mesh, executor)
+    state = method.init(jax.random.key(1), hashed.value[0])
+    for batch in hashed.value:
+        state, metrics = step(state, place_batch(batch, mesh, executor))
+    expected_state, expected_metrics = trained(case, hashed)
+    assert_same_state(state, expected_state)
+    for name, value in expected_metrics.items():
+        np.testing.assert_allclose(metrics[name], value, rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("check_vma", [True, False])
+def test_users_own_shard_map_gives_the_state_of_one(case, check_vma, hashed):
+    mesh, method = make_mesh(), make(case, AXIS)
+    whole, shared = PartitionSpec(), PartitionSpec(AXIS)
+    step = jax.jit(
+        jax.shard_map(method.step, mesh=mesh, in_specs=(whole, shared), out_specs=whole, check_vma=check_vma)
+    )
+    state = method.init(jax.random.key(1), hashed.value[0])
+    for batch in hashed.value:
+        state, _ = step(state, batch)
+    assert_same_state(state, trained(case, hashed)[0])
+
+
+@pytest.mark.parametrize("case", ["autoencoder-conv", "k_sparse", "sparse-kl", "vae-bernoulli"])
+def test_bfloat16_computes_and_float32_keeps(case, hashed):
+    method = make(case, dtype=jnp.bfloat16)
+    state = method.init(jax.random.key(1), hashed.value[0])
+    state, metrics = jax.jit(method.step)(state, hashed.value[0])
+    floats = [x for x in jax.tree.leaves(state) if jnp.issubdtype(x.dtype, jnp.floating)]
+    assert all(x.dtype == jnp.float32 for x in floats)
+    assert metrics["loss"].dtype == jnp.float32
+    jaxpr = str(jax.make_jaxpr(method.step)(state, hashed.value[0]))
+    assert "bf16" in jaxpr
+    full = make(case)
+    _, exact = jax.jit(full.step)(full.init(jax.random.key(1), hashed.value[0]), hashed.value[0])
+    np.testing.assert_allclose(metrics["loss"], exact["loss"], rtol=0.02)
+    assert method.encode(state, hashed.value[0]).dtype == jnp.float32
+
+
+def test_the_matrix_fails_a_method_that_forgets_the_global_mean(hashed, monkeypatch):
+    """Gradients of one device's share alone, left unaveraged: the matrix must notice."""
+    monkeypatch.setattr(methods.base, "pmean", lambda x, axis_name: x)
+    mesh = make_mesh()
+    method = make("autoencoder", AXIS)
+    step = compile_step(method.step, mesh, "pmap")
+    state = method.init(jax.random.key(1), hashed.value[0])
+    for batch in hashed.value:
+        state, _ = step(state, place_batch(batch, mesh, "pmap"))
+    with pytest.raises(AssertionError):
+        assert_same_state(state, trained("autoencoder", hashed)[0])
