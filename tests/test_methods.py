@@ -12,7 +12,7 @@ from jax.sharding import PartitionSpec
 
 from unsupjax import methods, models
 from unsupjax.methods import METHODS
-from unsupjax.parallel import AXIS, axis_name, compile_step, make_mesh, place_batch
+from unsupjax.parallel import AXIS, axis_name, compile_step, make_mesh, place_batch, replicated
 
 SHAPE = (8, 8, 1)
 FLAT = lambda dtype: (models.MLPEncoder((), dtype=dtype), models.MLPDecoder(SHAPE, (), dtype=dtype))
@@ -121,7 +121,7 @@ def test_eight_devices_give_the_state_of_one(case, executor, hashed):
     assert mesh.size == 8
     chex.clear_trace_counter()
     step = compile_step(chex.assert_max_traces(method.step, n=1), mesh, executor)
-    state = method.init(jax.random.key(1), hashed.value[0])
+    state = jax.jit(method.init, out_shardings=replicated(mesh))(jax.random.key(1), hashed.value[0])
     for batch in hashed.value:
         state, metrics = step(state, place_batch(batch, mesh, executor))
     expected_state, expected_metrics = trained(case, hashed)

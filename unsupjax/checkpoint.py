@@ -1,8 +1,8 @@
 """Checkpoints that survive bad days; the only file that knows orbax.
 
-A checkpoint holds a State and a manifest: a JSON-able dict of the caller's, with a checksum of every array. A
-flipped bit on disk restores without a complaint otherwise. `restore` walks back from the newest step to the
-first that is whole.
+A checkpoint holds a State and, sealed by a checksum, a manifest of the caller's, the latest metrics and a checksum of
+every array: without them, a bit flipped on disk can restore with no complaint. `restore` walks back from the newest
+step to the first that is whole.
 """
 
 import json
@@ -69,14 +69,32 @@ def snapshot(state: Any) -> Snapshot:
     return Snapshot(jax.tree.map(jnp.copy, state), jnp.stack([_checksum(x) for x in leaves]), finite)
 
 
-def _seal(manifest: dict) -> dict:
-    return {"content": manifest, "crc32": zlib.crc32(json.dumps(manifest, sort_keys=True).encode())}
+def _seal(content: dict) -> dict:
+    return {"content": content, "crc32": zlib.crc32(json.dumps(content, sort_keys=True).encode())}
 
 
 def _unseal(sealed: dict) -> dict:
     if _seal(sealed["content"]) != sealed:
         raise ValueError("its manifest was changed")
     return sealed["content"]
+
+
+class _LastAndBest:
+    """Orbax's preservation policy of that name: the last `keep` and the one of the best value.
+
+    The values are ours and come from manifests: orbax's own files of metrics, once damaged, keep it from opening the
+    folder at all.
+    """
+
+    def __init__(self, keep: int, mode: str):
+        self.values: dict[int, float] = {}
+        self._keep, self._best = keep, {"min": min, "max": max}[mode]
+
+    def should_preserve(self, checkpoints, *, context) -> list[bool]:
+        steps = [checkpoint.step for checkpoint in checkpoints]
+        valued = [step for step in steps if step in self.values]
+        best = self._best(valued, key=self.values.get, default=None)
+        return [step == best or step in steps[-self._keep :] for step in steps]
 
 
 class Checkpoints:
@@ -93,29 +111,29 @@ class Checkpoints:
         """
         self.directory = directory.absolute()
         self._metric = best_metric
-        policies = [ocp.checkpoint_managers.LatestN(keep)]
-        best_fn = None
-        if best_metric:
-            best_fn = lambda metrics: metrics[best_metric]
-            policies.append(
-                ocp.checkpoint_managers.BestN(
-                    get_metric_fn=best_fn, reverse=best_mode == "min", n=1, keep_checkpoints_without_metrics=False
-                )
-            )
-        self._options = ocp.CheckpointManagerOptions(
-            preservation_policy=ocp.checkpoint_managers.AnyPreservationPolicy(policies),
-            best_fn=best_fn,
-            best_mode=best_mode,
-            cleanup_tmp_directories=True,
-        )
-        self._manager = ocp.CheckpointManager(self.directory, options=self._options)
+        self._policy = _LastAndBest(keep, best_mode)
+        options = ocp.CheckpointManagerOptions(preservation_policy=self._policy, cleanup_tmp_directories=True)
+        self._manager = ocp.CheckpointManager(self.directory, options=options)
+        for step in self.steps():
+            content = self._try_content(step)
+            if content and best_metric in content["metrics"]:
+                self._policy.values[step] = content["metrics"][best_metric]
 
     def save(self, step: int, copy: Snapshot, manifest: dict, metrics: dict[str, float]) -> None:
-        """Starts to write a snapshot; returns once the arrays are on the host."""
-        sealed = _seal(manifest | {"checksums": np.asarray(copy.checksums).tolist()})
-        metrics = {self._metric: metrics[self._metric]} if self._metric in metrics else None
-        args = ocp.args.Composite(state=ocp.args.StandardSave(copy.state), manifest=ocp.args.JsonSave(sealed))
-        self._manager.save(step, args=args, metrics=metrics, force=True)
+        """Starts to write a snapshot; returns once the arrays are on the host.
+
+        Args:
+            step: its number.
+            copy: what `snapshot` made.
+            manifest: JSON-able, given back by `restore`.
+            metrics: the latest values; `best_metric` is looked up here.
+        """
+        if self._metric in metrics:
+            self._policy.values[step] = metrics[self._metric]
+        sums = np.asarray(copy.checksums).tolist()
+        sealed = _seal({"checksums": sums, "metrics": metrics, "manifest": manifest})
+        args = ocp.args.Composite(state=ocp.args.StandardSave(copy.state), sealed=ocp.args.JsonSave(sealed))
+        self._manager.save(step, args=args, force=True)
 
     def steps(self) -> list[int]:
         """Steps of the checkpoints there are, oldest first."""
@@ -124,28 +142,32 @@ class Checkpoints:
     def newest_manifest(self) -> dict | None:
         """The newest manifest that is whole, or None."""
         for step in reversed(self.steps()):
-            try:
-                return self._read_manifest(step)
-            except Exception as error:  # whatever the damage raises, `restore` will tell of it
-                logger.info("checkpoint %d: %s", step, error)
+            if content := self._try_content(step):
+                return content["manifest"]
         return None
 
-    def _read_manifest(self, step: int) -> dict:
-        args = ocp.args.Composite(manifest=ocp.args.JsonRestore())
-        return _unseal(self._manager.restore(step, args=args).manifest)
+    def _content(self, step: int) -> dict:
+        return _unseal(self._manager.restore(step, args=ocp.args.Composite(sealed=ocp.args.JsonRestore())).sealed)
 
-    def _read(self, step: int, abstract: Any, sharding) -> Restored:
-        manifest = self._read_manifest(step)
+    def _try_content(self, step: int) -> dict | None:
+        try:
+            return self._content(step)
+        except Exception as error:  # whatever damage raises; `restore` tells of it
+            logger.info("checkpoint %d: %s", step, error)
+            return None
+
+    def _read(self, step: int, abstract: Any, sharding: jax.sharding.Sharding) -> Restored:
+        content = self._content(step)
         target = jax.tree.map(
             lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
             jax.eval_shape(_without_keys, abstract),
         )
         args = ocp.args.Composite(state=ocp.args.StandardRestore(target))
         state = self._manager.restore(step, args=args).state
-        if np.asarray(snapshot(state).checksums).tolist() != manifest["checksums"]:
+        if np.asarray(snapshot(state).checksums).tolist() != content["checksums"]:
             raise ValueError("its arrays are not those that were written")
         wrap = lambda like, x: jax.random.wrap_key_data(x) if _is_key(like) else x
-        return Restored(step, jax.tree.map(wrap, abstract, state), manifest)
+        return Restored(step, jax.tree.map(wrap, abstract, state), content["manifest"])
 
     def restore(self, abstract: Any, sharding: jax.sharding.Sharding) -> Restored | None:
         """The newest whole checkpoint, or None where there is none at all.

@@ -12,22 +12,15 @@ import jax.numpy as jnp
 import ml_collections
 import optax
 
-from unsupjax import schedules
 from unsupjax.augment import binarize
 from unsupjax.data import open_source
 from unsupjax.errors import UserError, choose, nearest
 from unsupjax.evaluate import EVALUATORS, FIGURES
 from unsupjax.methods import METHODS, Method
 from unsupjax.models import DECODERS, ENCODERS
+from unsupjax.optimizers import OPTIMIZERS, SCHEDULES
 from unsupjax.parallel import EXECUTORS, axis_name
 
-OPTIMIZERS = {
-    "adam": optax.adam,
-    "adamw": optax.adamw,
-    "rmsprop": optax.rmsprop,
-    "sgd": optax.sgd,
-}
-SCHEDULES = {"constant": schedules.constant, "cosine": schedules.cosine}
 TRANSFORMS = {"none": None, "binarize": binarize}
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 FACTORIES = {  # section of a config -> the factories that it may name

@@ -80,7 +80,7 @@ def vae(
         mean, log_variance = posterior(state.params, x)
 
         def log_weight(key):
-            z = draw(example_keys(key, x.shape[0], axis_name), mean, log_variance)
+            z = draw(example_keys(key, x.shape[0], None), mean, log_variance)
             log_p = -p_x.nll(networks.decode(state.params, z), x)
             if n == 1:
                 return log_p - losses.kl_standard_normal(mean, log_variance)

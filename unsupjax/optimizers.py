@@ -1,4 +1,4 @@
-"""Learning-rate schedules: `(peak, total_steps, ...) -> optax.Schedule`."""
+"""Optimizers and learning-rate schedules by name, each with plain defaults that a config can hold."""
 
 import optax
 
@@ -22,3 +22,12 @@ def cosine(peak: float, total_steps: int, *, warmup: float = 0.0, end: float = 0
         decay_steps=total_steps,
         end_value=end * peak,
     )
+
+
+def sgd(learning_rate: optax.ScalarOrSchedule, *, momentum: float = 0.0, nesterov: bool = False):
+    """Stochastic gradient descent; `optax.sgd`, whose momentum of None a command line cannot change."""
+    return optax.sgd(learning_rate, momentum or None, nesterov)
+
+
+OPTIMIZERS = {"adam": optax.adam, "adamw": optax.adamw, "rmsprop": optax.rmsprop, "sgd": sgd}
+SCHEDULES = {"constant": constant, "cosine": cosine}  # (peak, total_steps, ...) -> optax.Schedule

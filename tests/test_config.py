@@ -1,0 +1,131 @@
+import importlib.util
+import inspect
+import pathlib
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+from unsupjax.config import FACTORIES, build, check, defaults, experiment, optimizer
+from unsupjax.errors import UserError
+from unsupjax.methods import METHODS
+from unsupjax.optimizers import constant, cosine
+
+CONFIGS = sorted((pathlib.Path(__file__).parent.parent / "configs").glob("*.py"))
+
+
+def tiny(**changes):
+    sections = {
+        "data": {"source": "digits"},
+        "method": {"name": "autoencoder", "latent_dim": 4},
+        "encoder": {"name": "mlp", "features": (8,)},
+        "decoder": {"name": "mlp", "features": (8,)},
+    }
+    return experiment(**sections | changes)
+
+
+def test_a_config_is_complete():
+    config = tiny()
+    for section, table in FACTORIES.items():
+        known = defaults(table[config[section].name], skip=("name", "parent"))
+        assert set(known) <= set(config[section]), section
+    assert config.train.batch_size == 128 and config.data.holdout == 0.2
+    check(config)
+
+
+def test_defaults_are_those_of_the_signature():
+    for factory in METHODS.values():
+        for name, value in defaults(factory).items():
+            assert inspect.signature(factory).parameters[name].default == value
+    assert "tx" not in defaults(METHODS["vae"]) and "axis_name" not in defaults(METHODS["vae"])
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
+def test_every_config_builds(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    config = module.get_config()
+    check(config)
+    shape = (28, 28, 1) if "mnist" in path.stem else (8, 8, 1) if "digits" in path.stem else (12,)
+    method = build(config, shape, 100)
+    jax.eval_shape(method.init, jax.random.key(0), np.zeros((2, *shape), np.float32))
+    assert f"--config=configs/{path.name}" in module.__doc__ or path.stem == "autoencoder_digits"
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"method": {"name": "autoencodr"}}, r"config.method.name='autoencodr' is unknown; did you mean 'autoencoder'"),
+        ({"method": {"name": "vae", "laten_dim": 3}}, r"config.method.laten_dim is unknown; did you mean 'latent_dim'"),
+        ({"encoder": {"name": "mpl"}}, r"config.encoder.name='mpl' is unknown; did you mean 'mlp'"),
+        ({"optimizer": {"name": "adm"}}, r"did you mean 'adam'"),
+        ({"optimizer": {"name": "adam", "beta1": 0.9}}, r"config.optimizer.beta1 is unknown; .*b1"),
+        ({"train": {"batchsize": 3}}, r"config.train.batchsize is unknown; did you mean 'batch_size'"),
+        ({"data": {"source": "digits", "hold_out": 0.1}}, r"config.data.hold_out is unknown; did you mean 'holdout'"),
+        ({"evaluate": {"run": ("knnn",)}}, r"config.evaluate.run='knnn' is unknown; did you mean 'knn'"),
+        ({"evaluate": {"run": ("knn",), "knn": {"kk": 1}}}, r"config.evaluate.knn.kk is unknown; did you mean 'k'"),
+    ],
+)
+def test_an_unknown_name_is_refused_with_the_nearest(changes, message):
+    with pytest.raises(UserError, match=message):
+        tiny(**changes)
+
+
+@pytest.mark.parametrize(
+    "section, field, value, message",
+    [
+        (None, "dtype", "float61", "config.dtype='float61' is unknown; did you mean"),
+        (None, "parallel", "pmpa", "did you mean 'pmap'"),
+        ("data", "feed", "streamin", "did you mean 'streaming'"),
+        ("data", "transform", "binarise", "did you mean 'binarize'"),
+        ("checkpoint", "best_mode", "mim", "did you mean 'min'"),
+        ("train", "batch_size", 0, "config.train.batch_size=0 must be at least 1"),
+        ("checkpoint", "every", 0, "config.checkpoint.every=0 must be at least 1"),
+        ("method", "name", "denoising", "config.method.[a-z_]+ is unknown"),
+    ],
+)
+def test_a_changed_field_is_checked(section, field, value, message):
+    config = tiny(method={"name": "vae"})
+    (config if section is None else config[section])[field] = value
+    with pytest.raises(UserError, match=message):
+        check(config)
+
+
+@pytest.mark.parametrize(
+    "section, field, value, message",
+    [
+        ("method", "likelihood", "cauchy", "unknown likelihood 'cauchy'"),
+        ("method", "code_activation", "relo", "unknown activation 'relo'"),
+    ],
+)
+def test_a_value_that_a_factory_refuses_is_a_user_error(section, field, value, message):
+    config = tiny()
+    config[section][field] = value
+    with pytest.raises(UserError, match=message):
+        build(config, (8, 8, 1), 10)
+
+
+def test_schedules():
+    rate = cosine(1.0, 100, warmup=0.1, end=0.1)
+    np.testing.assert_allclose([rate(0), rate(5), rate(10), rate(55), rate(100)], [0, 0.5, 1, 0.55, 0.1], rtol=1e-5)
+    rate = constant(2.0, 100, warmup=0.1)
+    np.testing.assert_allclose([rate(0), rate(5), rate(10), rate(99)], [0, 1, 2, 2])
+    np.testing.assert_allclose(constant(2.0, 100)(0), 2)
+    np.testing.assert_allclose(cosine(2.0, 100)(0), 2)
+
+
+def test_the_optimizer_is_optaxs():
+    tx = optimizer(tiny(), 10)
+    updates, _ = tx.update({"w": np.ones(2, np.float32)}, tx.init({"w": np.ones(2, np.float32)}))
+    expected, _ = optax.adam(1e-3).update({"w": np.ones(2)}, optax.adam(1e-3).init({"w": np.ones(2)}))
+    np.testing.assert_allclose(updates["w"], expected["w"], rtol=1e-5)
+
+
+def test_sgd_takes_momentum():
+    tx = optimizer(tiny(optimizer={"name": "sgd", "learning_rate": 0.5, "momentum": 0.5}), 10)
+    grads, state = {"w": np.ones(2, np.float32)}, tx.init({"w": np.ones(2, np.float32)})
+    for expected in (-0.5, -0.75):
+        updates, state = tx.update(grads, state)
+        np.testing.assert_allclose(updates["w"], expected)

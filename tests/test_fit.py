@@ -1,0 +1,204 @@
+"""Whole runs on tiny data: resuming, refusing, diverging, evaluating."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from unsupjax import experiment as experiments
+from unsupjax import loop
+from unsupjax.checkpoint import Checkpoints
+from unsupjax.config import experiment
+from unsupjax.errors import UserError
+from unsupjax.fit import evaluate, fit
+from unsupjax.parallel import make_mesh, replicated
+
+# Of third parties: figures of few points, and what closes when a test ends a run by force.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+def tiny(steps=20, feed="resident", parallel="jit", **changes):
+    sections = {
+        "data": {"source": "digits", "feed": feed, "transform": "binarize"},
+        "method": {"name": "vae", "latent_dim": 4},
+        "encoder": {"name": "mlp", "features": (16,)},
+        "decoder": {"name": "mlp", "features": (16,)},
+        "train": {"batch_size": 32, "steps": steps, "steps_per_call": 5, "log_every": 10},
+        "checkpoint": {"every": 5, "keep": 2},
+        "evaluate": {"run": ("reconstruction", "likelihood"), "likelihood": {"samples": 2}},
+        "parallel": parallel,
+    }
+    return experiment(**sections | changes)
+
+
+def saved(config, folder):
+    """Step and parameters of the newest checkpoint."""
+    prepared = experiments.prepare(config)
+    checkpoints = Checkpoints(folder / "checkpoints", config.checkpoint.keep, config.checkpoint.best_metric)
+    restored = checkpoints.restore(prepared.abstract, replicated(make_mesh()))
+    checkpoints.close()
+    return restored.step, jax.tree.map(np.asarray, restored.state.params)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("undisturbed") / "run"
+    results = fit(tiny(), folder)
+    return folder, results
+
+
+@pytest.fixture
+def stop_after(monkeypatch):
+    """Makes the next run end, as on SIGTERM, after that many blocks."""
+
+    def arrange(blocks):
+        left = iter([False] * (blocks - 1))
+        import contextlib
+
+        @contextlib.contextmanager
+        def interruptible():
+            yield lambda: next(left, True)
+
+        monkeypatch.setattr(loop, "interruptible", interruptible)
+
+    yield arrange
+
+
+def test_a_run_leaves_what_it_promises(undisturbed):
+    folder, results = undisturbed
+    assert {"reconstruction_mse", "elbo", "importance_weighted_nll"} <= set(results)
+    assert results == json.loads((folder / "evaluation.json").read_text())
+    assert json.loads((folder / "config.json").read_text())["method"]["latent_dim"] == 4
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [10, 20]
+    assert {"loss", "nll", "kl", "examples_per_second"} <= set(lines[0])
+    assert list((folder / "tensorboard").glob("events*"))
+    assert (folder / "figures" / "learning_curves.png").stat().st_size > 1000
+    assert not list(folder.rglob("*.partial"))
+
+
+@pytest.mark.parametrize("feed", ["resident", "streaming"])
+@pytest.mark.parametrize("parallel", ["jit", "pmap"])
+def test_stopping_and_going_on_is_the_undisturbed_run_bit_for_bit(
+    feed, parallel, undisturbed, tmp_path, stop_after, monkeypatch
+):
+    config = tiny(feed=feed, parallel=parallel)
+    whole = fit(config, tmp_path / "whole")
+    stop_after(2)
+    assert fit(config, tmp_path / "cut") == {}
+    assert saved(config, tmp_path / "cut")[0] == 10
+    monkeypatch.undo()
+    resumed = fit(config, tmp_path / "cut")
+    step, params = saved(config, tmp_path / "cut")
+    assert step == 20
+    jax.tree.map(np.testing.assert_array_equal, params, saved(config, tmp_path / "whole")[1])
+    assert resumed == whole
+    if parallel == "jit":  # both feeds give the same batches: the same program gives the same bits
+        jax.tree.map(np.testing.assert_array_equal, params, saved(tiny(), undisturbed[0])[1])
+    lines = (tmp_path / "cut" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [10, 20]
+
+
+def test_a_finished_run_is_judged_again_and_not_trained(undisturbed):
+    folder, results = undisturbed
+    before = (folder / "metrics.jsonl").read_text()
+    assert fit(tiny(), folder) == results
+    assert evaluate(folder) == results
+    assert (folder / "metrics.jsonl").read_text() == before
+
+
+def test_metrics_after_the_checkpoint_and_a_torn_line_are_forgotten(tmp_path, stop_after, monkeypatch):
+    stop_after(2)
+    fit(tiny(), tmp_path / "run")
+    with (tmp_path / "run" / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 15, "loss": 1.0}\n{"step": 20, "lo')
+    monkeypatch.undo()
+    fit(tiny(), tmp_path / "run")
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [10, 20]
+
+
+def test_another_config_is_refused_with_the_difference(undisturbed):
+    folder, _ = undisturbed
+    config = tiny(method={"name": "vae", "latent_dim": 5}, seed=3)
+    with pytest.raises(UserError, match=r"(?s)config.method.latent_dim: 4 there, 5 now.*config.seed: 0 there, 3 now"):
+        fit(config, folder)
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"train": {"batch_size": 4096}}, "batch_size=4096 is larger than the training split of 1438 .*at most 1432"),
+        ({"train": {"batch_size": 36}}, "batch_size=36 is not divisible by 8 devices; choose 32"),
+        ({"train": {"steps": 0, "epochs": 0.0}}, "ask for no step"),
+        ({"checkpoint": {"best_metric": "los"}}, "best_metric='los' is no metric of training; did you mean 'loss'"),
+        ({"data": {"source": "npz:/nowhere.npz"}}, "nowhere.npz"),
+        ({"encoder": {"name": "conv", "features": (7,)}}, "does not fit inputs"),
+        ({"method": {"name": "contractive"}}, "one layer"),
+    ],
+)
+def test_bad_input_is_one_error_and_leaves_nothing(changes, message, tmp_path):
+    with pytest.raises(UserError, match=message):
+        fit(tiny(**changes), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_workdir_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="is a file; choose another folder"):
+        fit(tiny(), tmp_path / "file" / "run")
+
+
+def test_evaluating_nothing(tmp_path):
+    with pytest.raises(UserError, match="no run there"):
+        evaluate(tmp_path)
+
+
+def test_divergence_names_the_step_and_keeps_the_last_good_checkpoint(tmp_path):
+    config = tiny(
+        steps=50,
+        optimizer={"name": "sgd", "learning_rate": 3.0},
+        method={"name": "autoencoder", "latent_dim": 4, "likelihood": "squared_error"},
+        evaluate={"run": ()},
+    )
+    with pytest.raises(loop.Diverged, match=r"at step \d+|after step \d+"):
+        fit(config, tmp_path / "run")
+    checkpoints = Checkpoints(tmp_path / "run" / "checkpoints")
+    prepared = experiments.prepare(config)
+    restored = checkpoints.restore(prepared.abstract, replicated(make_mesh()))
+    checkpoints.close()
+    if restored is not None:
+        assert all(np.isfinite(x).all() for x in jax.tree.leaves(restored.state.params))
+
+
+def test_standardisation_is_that_of_the_training_run(tmp_path):
+    """A table that changed after training is judged with the statistics that the model was trained on."""
+    rng = np.random.default_rng(0)
+    path = tmp_path / "table.npz"
+    np.savez(path, x=rng.normal(5, 2, (200, 6)).astype(np.float32))
+    config = tiny(
+        data={"source": f"npz:{path}"},
+        method={"name": "autoencoder", "latent_dim": 2, "likelihood": "squared_error"},
+        evaluate={"run": ("reconstruction",)},
+    )
+    before = fit(config, tmp_path / "run")
+    np.savez(path, x=rng.normal(500, 2, (200, 6)).astype(np.float32))
+    after = evaluate(tmp_path / "run")
+    assert after["reconstruction_mse"] > 100 * before["reconstruction_mse"]
+
+
+def test_periodic_evaluation_can_choose_the_best(tmp_path):
+    config = tiny(
+        train={"batch_size": 32, "steps": 20, "steps_per_call": 5, "log_every": 10, "evaluate_every": 10},
+        checkpoint={"every": 20, "best_metric": "elbo", "best_mode": "max"},
+    )
+    fit(config, tmp_path / "run")
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if "elbo" in line] == [10, 20]
+
+
+def test_results_do_not_depend_on_the_executor(undisturbed, tmp_path):
+    results = fit(tiny(parallel="pmap"), tmp_path / "run")
+    for name, value in undisturbed[1].items():
+        np.testing.assert_allclose(results[name], value, rtol=1e-3, err_msg=name)

@@ -1,0 +1,56 @@
+"""Imports point down the list of layers and never up."""
+
+import ast
+import pathlib
+
+import pytest
+
+import unsupjax
+
+ROOT = pathlib.Path(unsupjax.__file__).parent
+ALLOWED = {  # room -> the rooms that it may import
+    "errors": set(),
+    "collectives": set(),
+    "activations": set(),
+    "augment": set(),
+    "optimizers": set(),
+    "parallel": set(),
+    "losses": {"collectives"},
+    "models": {"activations"},
+    "methods": {"collectives", "losses", "activations", "augment"},
+    "data": {"errors"},
+    "checkpoint": {"errors"},
+    "evaluate": {"errors", "methods"},
+    "workdir": {"errors"},
+    "loop": {"collectives", "data", "methods", "parallel"},
+    "config": {"augment", "data", "errors", "evaluate", "methods", "models", "optimizers", "parallel"},
+    "experiment": {"collectives", "config", "data", "errors", "evaluate", "loop", "methods", "parallel"},
+    "fit": {"checkpoint", "errors", "experiment", "loop", "parallel", "workdir"},
+}
+
+
+def room(path):
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def imported(path):
+    """Rooms of ours that a file imports, from whatever depth."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "unsupjax":
+            parts = node.module.split(".")
+            yield from [parts[1]] if len(parts) > 1 else [alias.name for alias in node.names]
+        elif isinstance(node, ast.Import):
+            yield from [a.name.split(".")[1] for a in node.names if a.name.startswith("unsupjax.")]
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_point_down(path):
+    if path == ROOT / "__init__.py":
+        return
+    allowed = ALLOWED[room(path)] | {room(path)}
+    assert set(imported(path)) <= allowed
+
+
+def test_orbax_is_imported_in_one_place():
+    users = [p for p in ROOT.rglob("*.py") if "import orbax" in p.read_text() or "from orbax" in p.read_text()]
+    assert users == [ROOT / "checkpoint.py"]

@@ -1,0 +1,98 @@
+import os
+import signal
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from unsupjax.data.feeds import Feed
+from unsupjax.loop import Diverged, Meter, Progress, Report, as_float, interruptible, train
+
+
+def test_as_float_scales_integers_only():
+    np.testing.assert_allclose(as_float(jnp.array([0, 51, 255], jnp.uint8)), [0, 0.2, 1])
+    np.testing.assert_allclose(as_float(jnp.array([0, 65535], jnp.uint16)), [0, 1])
+    np.testing.assert_array_equal(as_float(jnp.array([-3.5, 7.0], jnp.float32)), [-3.5, 7.0])
+
+
+def run_fake(stop, interrupted=lambda: False, pause_every=(4,), block=3, every=2, losses=None):
+    """Steps that count; their losses are their numbers."""
+    losses = np.arange(1.0, 100.0) if losses is None else losses
+    feed = Feed(lambda a, b: (np.arange(i, min(i + block, b)) for i in range(a, b, block)), None, ())
+    reports, pauses = [], []
+    step, state = train(
+        lambda state, steps: (state + len(steps), {"loss": losses[steps]}),
+        0,
+        feed,
+        lambda block: block,
+        start=0,
+        stop=stop,
+        meter=Meter(batch_size=10, every=every),
+        on_report=reports.append,
+        pause_every=pause_every,
+        on_pause=lambda step, state: pauses.append((step, state)),
+        interrupted=interrupted,
+    )
+    return step, state, reports, pauses
+
+
+def test_pauses_at_the_first_block_after_each_multiple_and_at_the_end():
+    step, state, _, pauses = run_fake(10)
+    assert (step, state) == (10, 10)
+    assert pauses == [(6, 6), (9, 9), (10, 10)]
+
+
+def test_reports_hold_each_step_once():
+    _, _, reports, _ = run_fake(10)
+    assert [r.step for r in reports] == [3, 6, 9, 10]
+    np.testing.assert_allclose([r.metrics["loss"] for r in reports], [2, 5, 8, 10])
+    assert all(r.examples_per_second > 0 for r in reports)
+
+
+def test_an_interruption_ends_after_a_pause():
+    asked = iter([False, True])
+    assert run_fake(10, lambda: next(asked))[0] == 6
+    step, _, reports, pauses = run_fake(10, lambda: True)
+    assert step == 3 and pauses == [(3, 3)] and reports[-1].step == 3
+
+
+def test_a_loss_that_is_not_finite_names_its_step_and_is_never_saved():
+    losses = np.arange(1.0, 100.0)
+    losses[4] = np.nan
+    saved = []
+    with pytest.raises(Diverged, match="nan at step 5"):
+        feed = Feed(lambda a, b: (np.arange(i, i + 3) for i in range(a, b, 3)), None, ())
+        train(
+            lambda state, steps: (state, {"loss": losses[steps]}),
+            0,
+            feed,
+            lambda block: block,
+            start=0,
+            stop=12,
+            meter=Meter(10, 100),
+            on_report=saved.append,
+            pause_every=(1,),
+            on_pause=lambda step, state: saved.append(step),
+            interrupted=lambda: False,
+        )
+    assert saved == [3]
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_signals_ask_and_handlers_are_put_back(signum):
+    before = signal.getsignal(signum)
+    with interruptible() as interrupted:
+        assert not interrupted()
+        os.kill(os.getpid(), signum)
+        assert interrupted()
+    assert signal.getsignal(signum) is before
+
+
+def test_progress_off_a_terminal_is_plain_lines(capsys):
+    progress = Progress(0, 10, seconds=0.0)
+    progress.show(Report(5, {"loss": 1.25}, 1000.0))
+    progress.show(Report(10, {"loss": 1.0}, 2000.0))
+    progress.close()
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("step 5/10: loss 1.25, 1,000 examples/s, ")
+    assert lines[1] == "step 10/10: loss 1, 2,000 examples/s, 0 s left"
