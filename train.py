@@ -5,36 +5,65 @@ Fields are changed on the command line: `--config.method.latent_dim=16`. The sam
 """
 
 import pathlib
+import re
 import sys
 
 from absl import app, flags, logging
-from ml_collections import config_flags
+from ml_collections import ConfigDict, config_flags
 
 from unsupjax.errors import UserError
 from unsupjax.fit import evaluate, fit
 from unsupjax.loop import Diverged
 
 DEFAULT = pathlib.Path(__file__).parent / "configs" / "autoencoder_digits.py"
-CONFIG = config_flags.DEFINE_config_file("config", str(DEFAULT), "The experiment.")
-WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder; default: runs/ and the config's name.")
-EVALUATE_ONLY = flags.DEFINE_bool("evaluate_only", False, "Judge the newest checkpoint of --workdir; train nothing.")
+FLAGS = flags.FLAGS
+flags.DEFINE_string("workdir", None, "The run's folder; default: runs/ and the config's name.")
+flags.DEFINE_bool("evaluate_only", False, "Judge the newest checkpoint of --workdir; train nothing.")
+
+
+def config_path() -> str:
+    """The file that --config names."""
+    return config_flags.get_config_filename(FLAGS["config"])
+
+
+def unknown_field(argv: list[str], error: str) -> str:
+    """What to tell a user of the field that, by config_flags' error, does not exist."""
+    paths = [a.split("=")[0] for a in argv if a.startswith("--config.")]
+    path = next((p for p in paths if set(p.split(".")) & set(re.findall(r"\w+", error))), "a field")
+    nearest = re.search(r'Did you mean "(\w+)"', error)
+    return f"{path} is no field of the config" + (f"; did you mean {nearest[1]!r}?" if nearest else "")
+
+
+def parse(argv: list[str]) -> list[str]:
+    """The arguments that are no flags; a flag that is wrong ends the program with one line."""
+    try:
+        # Here and not above: it reads the command line already, and raises for fields that do not exist.
+        config_flags.DEFINE_config_file("config", str(DEFAULT), "The experiment.")
+        rest = app.parse_flags_with_usage(argv)
+    except (AttributeError, KeyError) as error:
+        sys.exit(f"error: {unknown_field(argv, str(error))}")
+    except (UserError, SyntaxError) as error:
+        sys.exit(f"error: {error}")
+    if not isinstance(FLAGS.config, ConfigDict):
+        there = ", ".join(sorted(p.name for p in DEFAULT.parent.glob("*.py")))
+        sys.exit(f"error: --config={config_path()}: no such file; configs/ has {there}")
+    if rest[1:]:
+        sys.exit(f"error: unexpected arguments {rest[1:]}; fields are set as --config.train.epochs=5")
+    return rest
 
 
 def main(argv: list[str]) -> None:
     """Runs what the flags say; a fault of the user's is one line and exit status 1."""
-    if argv[1:]:
-        sys.exit(f"error: unexpected arguments {argv[1:]}; fields are set as --config.train.epochs=5")
-    logging.set_verbosity(logging.WARNING)  # orbax tells every file it writes
-    name = pathlib.Path(config_flags.get_config_filename(flags.FLAGS["config"])).stem
-    workdir = WORKDIR.value or f"runs/{name}"
+    logging.set_verbosity(logging.WARNING)  # orbax tells of every file it writes
+    workdir = FLAGS.workdir or f"runs/{pathlib.Path(config_path()).stem}"
     try:
-        if EVALUATE_ONLY.value:
+        if FLAGS.evaluate_only:
             evaluate(workdir)
         else:
-            fit(CONFIG.value, workdir)
+            fit(FLAGS.config, workdir)
     except (UserError, Diverged) as error:
         sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, flags_parser=parse)

@@ -21,7 +21,7 @@ def command(*arguments):
 
 
 def environment(**changes):
-    return os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONWARNINGS": "default"} | changes
+    return os.environ | {"JAX_PLATFORMS": "cpu"} | changes
 
 
 def train(*arguments, cwd, **changes):

@@ -76,8 +76,11 @@ def write_json(path: pathlib.Path, content: dict) -> None:
 
 
 def write_config(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> None:
-    """Makes `workdir` and keeps the resolved config in it."""
-    workdir.mkdir(parents=True, exist_ok=True)
+    """Makes `workdir` and keeps the resolved config in it; UserError where it cannot be made."""
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--workdir={workdir} cannot be made ({error.strerror}); choose another folder") from error
     write_json(workdir / "config.json", as_json(config))
 
 

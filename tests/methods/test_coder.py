@@ -1,0 +1,69 @@
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from unsupjax.methods.coder import coder
+from unsupjax.models import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
+
+X = np.random.default_rng(0).uniform(size=(5, 6)).astype(np.float32)
+KEY = jax.random.key(0)
+
+
+def test_tied_decoding_is_the_transposed_encoding():
+    networks = coder(MLPEncoder((4,)), MLPDecoder((6,), (4,)), 3, tied=True)
+    params = networks.init(KEY, X)
+    leaves = lambda tree: sorted("/".join(str(k.key) for k in path) for path, _ in jax.tree.leaves_with_path(tree))
+    assert leaves(params["decoder"]) == ["Dense_0/bias", "Dense_1/bias"]
+    z = np.array([[0.5, -1.0, 2.0]], np.float32)
+    first, last = params["encoder"]["Dense_0"]["kernel"], params["code"]["kernel"]
+    expected = np.maximum(z @ np.asarray(last).T, 0) @ np.asarray(first).T
+    np.testing.assert_allclose(networks.decode(params, z), expected, rtol=1e-5)
+    # A kernel gets its gradient from both of its uses.
+    both = jax.grad(lambda p: networks.decode(p, networks.encode(p, X)).sum())(params)
+    once = jax.grad(lambda p: networks.decode(jax.lax.stop_gradient(params) | {"encoder": p["encoder"]}, z).sum())
+    assert np.abs(both["code"]["kernel"]).sum() > 0 and np.abs(once(params)["encoder"]["Dense_0"]["kernel"]).sum() > 0
+
+
+def test_tied_layers_past_the_tenth_keep_their_order():
+    widths = tuple(range(7, 19))
+    networks = coder(MLPEncoder(widths), MLPDecoder((6,), widths[::-1]), 3, tied=True)
+    params = jax.eval_shape(networks.init, KEY, X)
+    assert jax.eval_shape(networks.decode, params, jnp.zeros((1, 3))).shape == (1, 6)
+
+
+@pytest.mark.parametrize("decoder", [MLPDecoder((6,), (5,)), MLPDecoder((6,), (4, 4)), MLPDecoder((6,), ())])
+def test_tied_layers_that_do_not_mirror_are_refused(decoder):
+    with pytest.raises(ValueError, match="mirrors the encoder"):
+        coder(MLPEncoder((4,)), decoder, 3, tied=True).init(KEY, X)
+
+
+def test_a_decoder_of_another_shape_is_refused():
+    with pytest.raises(ValueError, match=r"makes \(7,\) of an input of \(6,\)"):
+        coder(MLPEncoder((4,)), MLPDecoder((7,), (4,)), 3).init(KEY, X)
+
+
+def test_batch_statistics_are_refused_by_name():
+    class Normed(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            return nn.BatchNorm(use_running_average=True)(x)
+
+    with pytest.raises(ValueError, match="the encoder keeps .*GroupNorm"):
+        coder(Normed(), MLPDecoder((6,), ()), 3).init(KEY, X)
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 1), (28, 28, 1), (9, 7, 3)])
+def test_convolutional_networks_mirror_any_size(shape):
+    x = np.zeros((2, *shape), np.float32)
+    networks = coder(ConvEncoder((8, 16)), ConvDecoder(shape, (16, 8)), 3)
+    params = jax.eval_shape(networks.init, KEY, x)
+    assert jax.eval_shape(networks.decode, params, jnp.zeros((2, 3))).shape == x.shape
+
+
+def test_examples_do_not_mix():
+    x = np.random.default_rng(0).uniform(size=(4, 8, 8, 1)).astype(np.float32)
+    networks = coder(ConvEncoder((8,)), ConvDecoder((8, 8, 1), (8,)), 3)
+    params = networks.init(KEY, x)
+    np.testing.assert_allclose(networks.encode(params, x)[:1], networks.encode(params, x[:1]), rtol=1e-4, atol=1e-5)
