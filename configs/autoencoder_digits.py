@@ -1,6 +1,6 @@
 """An autoencoder on scikit-learn's 8 x 8 digits: the default run, no network needed.
 
-    python train.py
+python train.py
 """
 
 from unsupjax.config import experiment

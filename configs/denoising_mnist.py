@@ -1,6 +1,6 @@
 """A denoising autoencoder of one layer of 1000 sigmoid units on MNIST, and a classifier fine-tuned on top of it.
 
-    python train.py --config=configs/denoising_mnist.py
+python train.py --config=configs/denoising_mnist.py
 """
 
 from configs import autoencoder_mnist

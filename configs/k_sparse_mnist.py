@@ -1,6 +1,6 @@
 """A k-sparse autoencoder on MNIST: 1000 linear units of which each image keeps its 25 largest.
 
-    python train.py --config=configs/k_sparse_mnist.py
+python train.py --config=configs/k_sparse_mnist.py
 """
 
 from unsupjax.config import experiment

@@ -1,6 +1,6 @@
 """A variational autoencoder on binarized MNIST: 784-500-20-500-784.
 
-    python train.py --config=configs/vae_mnist.py
+python train.py --config=configs/vae_mnist.py
 """
 
 from unsupjax.config import experiment

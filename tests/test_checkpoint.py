@@ -26,7 +26,10 @@ class State(NamedTuple):
 
 def state_at(step):
     rng = np.random.default_rng(step)
-    weights = {"w": jnp.asarray(rng.normal(size=(40, 50)), jnp.float32), "h": jnp.ones(3, jnp.bfloat16) * step}
+    weights = {
+        "w": jnp.asarray(rng.normal(size=(40, 50)), jnp.float32),
+        "h": jnp.ones(3, jnp.bfloat16) * step,
+    }
     return State(jnp.int32(step), jax.random.key(step), weights, jnp.array([True, False]))
 
 
@@ -197,7 +200,9 @@ def test_keeps_the_last_and_the_best(tmp_path, mode, best):
 def test_a_snapshot_outlives_donation_and_tells_what_is_not_finite():
     state = state_at(5)
     copy = snapshot(state)
-    jax.jit(lambda s: jax.tree.map(lambda x: x * 0 if x.dtype == jnp.float32 else x, s), donate_argnums=0)(state)
+    jax.jit(lambda s: jax.tree.map(lambda x: x * 0 if x.dtype == jnp.float32 else x, s), donate_argnums=0)(
+        state
+    )
     np.testing.assert_array_equal(copy.state.weights["w"], state_at(5).weights["w"])
     assert copy.finite
     assert not snapshot(state_at(5)._replace(weights={"w": jnp.array([1.0, jnp.nan])})).finite

@@ -57,15 +57,27 @@ def test_every_config_builds(path):
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"method": {"name": "autoencodr"}}, r"config.method.name='autoencodr' is unknown; did you mean 'autoencoder'"),
-        ({"method": {"name": "vae", "laten_dim": 3}}, r"config.method.laten_dim is unknown; did you mean 'latent_dim'"),
+        (
+            {"method": {"name": "autoencodr"}},
+            r"config.method.name='autoencodr' is unknown; did you mean 'autoencoder'",
+        ),
+        (
+            {"method": {"name": "vae", "laten_dim": 3}},
+            r"config.method.laten_dim is unknown; did you mean 'latent_dim'",
+        ),
         ({"encoder": {"name": "mpl"}}, r"config.encoder.name='mpl' is unknown; did you mean 'mlp'"),
         ({"optimizer": {"name": "adm"}}, r"did you mean 'adam'"),
         ({"optimizer": {"name": "adam", "beta1": 0.9}}, r"config.optimizer.beta1 is unknown; .*b1"),
         ({"train": {"batchsize": 3}}, r"config.train.batchsize is unknown; did you mean 'batch_size'"),
-        ({"data": {"source": "digits", "hold_out": 0.1}}, r"config.data.hold_out is unknown; did you mean 'holdout'"),
+        (
+            {"data": {"source": "digits", "hold_out": 0.1}},
+            r"config.data.hold_out is unknown; did you mean 'holdout'",
+        ),
         ({"evaluate": {"run": ("knnn",)}}, r"config.evaluate.run='knnn' is unknown; did you mean 'knn'"),
-        ({"evaluate": {"run": ("knn",), "knn": {"kk": 1}}}, r"config.evaluate.knn.kk is unknown; did you mean 'k'"),
+        (
+            {"evaluate": {"run": ("knn",), "knn": {"kk": 1}}},
+            r"config.evaluate.knn.kk is unknown; did you mean 'k'",
+        ),
     ],
 )
 def test_an_unknown_name_is_refused_with_the_nearest(changes, message):
@@ -109,7 +121,9 @@ def test_a_value_that_a_factory_refuses_is_a_user_error(section, field, value, m
 
 def test_schedules():
     rate = cosine(1.0, 100, warmup=0.1, end=0.1)
-    np.testing.assert_allclose([rate(0), rate(5), rate(10), rate(55), rate(100)], [0, 0.5, 1, 0.55, 0.1], rtol=1e-5)
+    np.testing.assert_allclose(
+        [rate(0), rate(5), rate(10), rate(55), rate(100)], [0, 0.5, 1, 0.55, 0.1], rtol=1e-5
+    )
     rate = constant(2.0, 100, warmup=0.1)
     np.testing.assert_allclose([rate(0), rate(5), rate(10), rate(99)], [0, 1, 2, 2])
     np.testing.assert_allclose(constant(2.0, 100)(0), 2)

@@ -122,17 +122,25 @@ def test_metrics_after_the_checkpoint_and_a_torn_line_are_forgotten(tmp_path, st
 def test_another_config_is_refused_with_the_difference(undisturbed):
     folder, _ = undisturbed
     config = tiny(method={"name": "vae", "latent_dim": 5}, seed=3)
-    with pytest.raises(UserError, match=r"(?s)config.method.latent_dim: 4 there, 5 now.*config.seed: 0 there, 3 now"):
+    with pytest.raises(
+        UserError, match=r"(?s)config.method.latent_dim: 4 there, 5 now.*config.seed: 0 there, 3 now"
+    ):
         fit(config, folder)
 
 
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"train": {"batch_size": 4096}}, "batch_size=4096 is larger than the training split of 1438 .*at most 1432"),
+        (
+            {"train": {"batch_size": 4096}},
+            "batch_size=4096 is larger than the training split of 1438 .*at most 1432",
+        ),
         ({"train": {"batch_size": 36}}, "batch_size=36 is not divisible by 8 devices; choose 32"),
         ({"train": {"steps": 0, "epochs": 0.0}}, "ask for no step"),
-        ({"checkpoint": {"best_metric": "los"}}, "best_metric='los' is no metric of training; did you mean 'loss'"),
+        (
+            {"checkpoint": {"best_metric": "los"}},
+            "best_metric='los' is no metric of training; did you mean 'loss'",
+        ),
         ({"data": {"source": "npz:/nowhere.npz"}}, "nowhere.npz"),
         ({"encoder": {"name": "conv", "features": (7,)}}, "does not fit inputs"),
         ({"method": {"name": "contractive"}}, "one layer"),

@@ -52,5 +52,7 @@ def test_imports_point_down(path):
 
 
 def test_orbax_is_imported_in_one_place():
-    users = [p for p in ROOT.rglob("*.py") if "import orbax" in p.read_text() or "from orbax" in p.read_text()]
+    users = [
+        p for p in ROOT.rglob("*.py") if "import orbax" in p.read_text() or "from orbax" in p.read_text()
+    ]
     assert users == [ROOT / "checkpoint.py"]

@@ -17,14 +17,21 @@ from unsupjax.parallel import AXIS, axis_name, compile_step, make_mesh, place_ba
 SHAPE = (8, 8, 1)
 FLAT = lambda dtype: (models.MLPEncoder((), dtype=dtype), models.MLPDecoder(SHAPE, (), dtype=dtype))
 DEEP = lambda dtype: (models.MLPEncoder((24,), dtype=dtype), models.MLPDecoder(SHAPE, (24,), dtype=dtype))
-CONV = lambda dtype: (models.ConvEncoder((8, 16), dtype=dtype), models.ConvDecoder(SHAPE, (16, 8), dtype=dtype))
+CONV = lambda dtype: (
+    models.ConvEncoder((8, 16), dtype=dtype),
+    models.ConvDecoder(SHAPE, (16, 8), dtype=dtype),
+)
 
 CASES = {  # method, its networks, its arguments
     "autoencoder": (methods.autoencoder, DEEP, {"latent_dim": 6}),
     "autoencoder-tied": (methods.autoencoder, DEEP, {"latent_dim": 6, "tied": True}),
     "autoencoder-conv": (methods.autoencoder, CONV, {"latent_dim": 6}),
     "denoising-masking": (methods.denoising, FLAT, {"latent_dim": 20}),
-    "denoising-gaussian": (methods.denoising, FLAT, {"latent_dim": 20, "corruption": "gaussian", "tied": True}),
+    "denoising-gaussian": (
+        methods.denoising,
+        FLAT,
+        {"latent_dim": 20, "corruption": "gaussian", "tied": True},
+    ),
     "denoising-salt": (methods.denoising, FLAT, {"latent_dim": 20, "corruption": "salt_and_pepper"}),
     "sparse-kl": (methods.sparse, DEEP, {"latent_dim": 20, "weight": 0.1}),
     "sparse-l1": (methods.sparse, DEEP, {"latent_dim": 20, "penalty": "l1", "weight": 0.1}),

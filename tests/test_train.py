@@ -12,7 +12,11 @@ import time
 import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent
-QUICK = ["--config.train.steps=200", "--config.evaluate.run=('reconstruction',)", "--config.evaluate.figures=()"]
+QUICK = [
+    "--config.train.steps=200",
+    "--config.evaluate.run=('reconstruction',)",
+    "--config.evaluate.figures=()",
+]
 LONG = ["--config.train.steps=30000", "--config.checkpoint.every=200", *QUICK[1:]]
 
 
@@ -32,7 +36,12 @@ def train(*arguments, cwd, **changes):
 
 def start(*arguments, cwd):
     return subprocess.Popen(
-        command(*arguments), cwd=cwd, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command(*arguments),
+        cwd=cwd,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
 
 
@@ -86,7 +95,9 @@ def test_bad_input_is_one_clear_error(arguments, message, tmp_path):
 
 
 def test_eight_devices_do_not_divide_a_batch(tmp_path):
-    result = train("--config.train.batch_size=100", cwd=tmp_path, XLA_FLAGS="--xla_force_host_platform_device_count=8")
+    result = train(
+        "--config.train.batch_size=100", cwd=tmp_path, XLA_FLAGS="--xla_force_host_platform_device_count=8"
+    )
     assert "config.train.batch_size=100 is not divisible by 8 devices; choose 96" in result.stderr
     assert result.returncode == 1 and "Traceback" not in result.stderr
 

@@ -147,7 +147,9 @@ class Checkpoints:
         return None
 
     def _content(self, step: int) -> dict:
-        return _unseal(self._manager.restore(step, args=ocp.args.Composite(sealed=ocp.args.JsonRestore())).sealed)
+        return _unseal(
+            self._manager.restore(step, args=ocp.args.Composite(sealed=ocp.args.JsonRestore())).sealed
+        )
 
     def _try_content(self, step: int) -> dict | None:
         try:

@@ -55,7 +55,9 @@ def train_settings(
     return locals()
 
 
-def checkpoint_settings(*, every: int = 1000, keep: int = 3, best_metric: str = "loss", best_mode: str = "min") -> dict:
+def checkpoint_settings(
+    *, every: int = 1000, keep: int = 3, best_metric: str = "loss", best_mode: str = "min"
+) -> dict:
     """The section `checkpoint`.
 
     Args:
@@ -79,7 +81,9 @@ def data_settings(*, source: str = "digits", feed: str = "auto", transform: str 
     return locals()
 
 
-def evaluate_settings(*, run: tuple = ("reconstruction",), figures: tuple = (), train_examples: int = 0) -> dict:
+def evaluate_settings(
+    *, run: tuple = ("reconstruction",), figures: tuple = (), train_examples: int = 0
+) -> dict:
     """The section `evaluate`, beside one section of arguments for each evaluator and figure.
 
     Args:

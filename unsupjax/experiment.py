@@ -85,7 +85,9 @@ def _check_batch(batch_size: int, n_train: int, n_devices: int) -> None:
         )
     if batch_size % n_devices:
         near = max(batch_size // n_devices, 1) * n_devices
-        raise UserError(f"config.train.batch_size={batch_size} is not divisible by {n_devices} devices; choose {near}")
+        raise UserError(
+            f"config.train.batch_size={batch_size} is not divisible by {n_devices} devices; choose {near}"
+        )
 
 
 def _inputs(config: ml_collections.ConfigDict, key: jax.Array, raw: np.ndarray) -> np.ndarray:
@@ -130,7 +132,9 @@ def compile_run(experiment: Experiment, feed: Feed) -> Callable:
     _, metrics = jax.eval_shape(run, experiment.abstract, block, *feed.shared)
     best = config.checkpoint.best_metric
     if best and best not in metrics and not config.train.evaluate_every:
-        raise UserError(f"config.checkpoint.best_metric={best!r} is no metric of training; {nearest(best, metrics)}")
+        raise UserError(
+            f"config.checkpoint.best_metric={best!r} is no metric of training; {nearest(best, metrics)}"
+        )
     return run
 
 
@@ -139,7 +143,9 @@ def make_subject(experiment: Experiment, state: Any) -> Subject:
     config, source = experiment.config, experiment.source
     key = jax.random.fold_in(jax.random.key(config.seed), 1)
     splits = []
-    for i, (split, limit) in enumerate(((source.train, config.evaluate.train_examples or None), (source.test, None))):
+    for i, (split, limit) in enumerate(
+        ((source.train, config.evaluate.train_examples or None), (source.test, None))
+    ):
         x, y = arrays(split, limit)
         splits.append((_inputs(config, jax.random.fold_in(key, i), x), y))
     return subject(experiment.method, state, key, *splits, source.label_names)

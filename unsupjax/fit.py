@@ -91,7 +91,9 @@ def _announce(experiment: Experiment, feed, start: int) -> None:
     devices = f"{experiment.mesh.size} {jax.devices()[0].device_kind}"
     kind = "resident" if feed.shared else "streaming"
     where = f"from step {start}" if start else "from the beginning"
-    print(f"{config.method.name} on {source.name}: {len(source.train)} training and {len(source.test)} test examples")
+    print(
+        f"{config.method.name} on {source.name}: {len(source.train)} training and {len(source.test)} test examples"
+    )
     print(f"{kind} feed, {config.parallel} on {devices}; {experiment.total_steps} steps {where}", flush=True)
 
 
@@ -119,8 +121,14 @@ def _train(experiment, run, feed, folder, checkpoints, start, state) -> tuple[in
             )
     except loop.Diverged as error:
         last = max(checkpoints.steps(), default=None)
-        left = "no checkpoint was saved before" if last is None else f"the last good checkpoint is that of step {last}"
-        raise loop.Diverged(f"{error}; {left}. Lower config.optimizer.learning_rate or look at the data.") from None
+        left = (
+            "no checkpoint was saved before"
+            if last is None
+            else f"the last good checkpoint is that of step {last}"
+        )
+        raise loop.Diverged(
+            f"{error}; {left}. Lower config.optimizer.learning_rate or look at the data."
+        ) from None
     finally:
         recorder.close()
 

@@ -1,7 +1,6 @@
 """The training loop: runs blocks of steps, watches their metrics, and says when to save. It knows no method."""
 
 import contextlib
-import math
 import signal
 import sys
 import threading
@@ -17,7 +16,7 @@ from jax.sharding import Mesh
 from unsupjax.collectives import example_keys
 from unsupjax.data.feeds import Feed
 from unsupjax.methods.base import Method
-from unsupjax.parallel import axis_name, compile_step, place_batch
+from unsupjax.parallel import axis_name, compile_step
 
 
 class Diverged(RuntimeError):

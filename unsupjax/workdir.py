@@ -80,7 +80,9 @@ def write_config(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> No
     try:
         workdir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"--workdir={workdir} cannot be made ({error.strerror}); choose another folder") from error
+        raise UserError(
+            f"--workdir={workdir} cannot be made ({error.strerror}); choose another folder"
+        ) from error
     write_json(workdir / "config.json", as_json(config))
 
 

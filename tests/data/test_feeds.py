@@ -27,7 +27,9 @@ def test_every_epoch_is_a_permutation_and_no_two_are_alike():
 
 def test_order_depends_on_the_position_alone():
     positions = np.random.default_rng(0).integers(0, 1000, (7, 5))
-    np.testing.assert_array_equal(example_order(positions, 10, 0), example_order(np.arange(1000), 10, 0)[positions])
+    np.testing.assert_array_equal(
+        example_order(positions, 10, 0), example_order(np.arange(1000), 10, 0)[positions]
+    )
 
 
 @pytest.mark.parametrize("kind", ["resident", "streaming"])

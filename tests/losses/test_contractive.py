@@ -42,11 +42,15 @@ def test_hutchinson_is_unbiased_and_divides_by_the_probes(layer):
     many = losses.jacobian_hutchinson(encode, x, keys, probes=4000)
     np.testing.assert_allclose(many, expected, rtol=0.1)
     one = jax.vmap(lambda k: losses.jacobian_hutchinson(encode, x, jax.random.split(k, len(x)), probes=1))
-    np.testing.assert_allclose(one(jax.random.split(jax.random.key(1), 4000)).mean(axis=0), expected, rtol=0.1)
+    np.testing.assert_allclose(
+        one(jax.random.split(jax.random.key(1), 4000)).mean(axis=0), expected, rtol=0.1
+    )
 
 
 def test_hutchinson_is_exact_for_one_unit():
     """With a code of one number every random sign gives the same squared row."""
     x = jnp.ones((3, 4))
-    estimate = losses.jacobian_hutchinson(lambda x: (x**2).sum(axis=1, keepdims=True), x, jax.random.split(jax.random.key(0), 3))
+    estimate = losses.jacobian_hutchinson(
+        lambda x: (x**2).sum(axis=1, keepdims=True), x, jax.random.split(jax.random.key(0), 3)
+    )
     np.testing.assert_allclose(estimate, 16.0, rtol=1e-6)

@@ -16,7 +16,10 @@ def pair():
 
 def test_squared_error_is_a_sum_over_the_event(pair):
     output, x = pair
-    expected = [sum((o - t) ** 2 for o, t in zip(a.ravel(), b.ravel(), strict=True)) for a, b in zip(*pair, strict=True)]
+    expected = [
+        sum((o - t) ** 2 for o, t in zip(a.ravel(), b.ravel(), strict=True))
+        for a, b in zip(*pair, strict=True)
+    ]
     np.testing.assert_allclose(losses.squared_error(output, x), expected, rtol=1e-5)
 
 
@@ -30,7 +33,9 @@ def test_gaussian_nll_is_scipys(pair, scale):
 def test_bernoulli_nll_is_scipys_on_binary_inputs(pair):
     logits, x = pair
     x = (x > 0.5).astype(np.float32)
-    expected = -stats.bernoulli(1 / (1 + np.exp(-logits.astype(np.float64)))).logpmf(x).reshape(5, -1).sum(axis=1)
+    expected = (
+        -stats.bernoulli(1 / (1 + np.exp(-logits.astype(np.float64)))).logpmf(x).reshape(5, -1).sum(axis=1)
+    )
     np.testing.assert_allclose(losses.bernoulli_nll(logits, x), expected, rtol=1e-5)
 
 

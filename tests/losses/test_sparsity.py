@@ -36,7 +36,9 @@ def test_mean_is_taken_over_all_devices_before_the_kl(activations):
     # The form that every method uses: the loss averaged inside the differentiated function, gradients outside.
     scaled = lambda s, a: pmean(losses.kl_sparsity(s * a, 0.1, axis_name=AXIS).sum(), AXIS)
     local = lambda s, a: tuple(pmean(g, AXIS) for g in jax.value_and_grad(scaled)(s, a))
-    value, grad = jax.jit(jax.shard_map(local, mesh=mesh, in_specs=(whole, shared), out_specs=whole))(0.9, activations)
+    value, grad = jax.jit(jax.shard_map(local, mesh=mesh, in_specs=(whole, shared), out_specs=whole))(
+        0.9, activations
+    )
     expected = jax.value_and_grad(lambda s: losses.kl_sparsity(s * activations, 0.1).sum())(0.9)
     np.testing.assert_allclose((value, grad), expected, rtol=1e-5)
     halves = [losses.kl_sparsity(0.9 * a, 0.1).sum() for a in np.split(activations, 8)]

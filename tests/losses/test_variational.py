@@ -25,9 +25,13 @@ def test_kl_is_the_monte_carlo_average(posterior):
 def test_kl_is_zero_at_the_prior_and_never_negative():
     tiny = jnp.array([[1e-4, -1e-4, 0.0]])
     value = losses.kl_standard_normal(jnp.zeros((1, 3)), tiny)
-    np.testing.assert_allclose(value, 0.25 * np.square(1e-4) * 2, rtol=1e-2)  # second order; naive float32 gives 0
+    np.testing.assert_allclose(
+        value, 0.25 * np.square(1e-4) * 2, rtol=1e-2
+    )  # second order; naive float32 gives 0
     assert losses.kl_standard_normal(jnp.zeros((1, 3)), jnp.zeros((1, 3))) == 0
-    assert np.isfinite(jax.grad(lambda l: losses.kl_standard_normal(l, l).sum())(jnp.full((1, 3), -80.0))).all()
+    assert np.isfinite(
+        jax.grad(lambda l: losses.kl_standard_normal(l, l).sum())(jnp.full((1, 3), -80.0))
+    ).all()
 
 
 def test_normal_log_prob_is_scipys(posterior):
@@ -39,6 +43,8 @@ def test_normal_log_prob_is_scipys(posterior):
 
 def test_importance_weighted_bound_is_a_log_mean_exp():
     log_w = np.random.default_rng(0).normal(size=(6, 5)).astype(np.float32) * 3 - 500
-    np.testing.assert_allclose(losses.importance_weighted_bound(log_w), logsumexp(log_w, axis=0) - np.log(6), rtol=1e-6)
+    np.testing.assert_allclose(
+        losses.importance_weighted_bound(log_w), logsumexp(log_w, axis=0) - np.log(6), rtol=1e-6
+    )
     np.testing.assert_array_equal(losses.importance_weighted_bound(log_w[:1]), log_w[0])
     assert (losses.importance_weighted_bound(log_w) >= log_w.mean(axis=0)).all()  # Jensen

@@ -54,7 +54,9 @@ def test_the_autoencoder_takes_one_step_of_gradient_descent():
 
 def test_a_linear_autoencoder_finds_the_principal_subspace():
     """At its optimum it reconstructs as well as PCA with as many components (Baldi and Hornik, 1989)."""
-    x = (RNG.normal(size=(64, 2)) @ RNG.normal(size=(2, 6)) + 0.1 * RNG.normal(size=(64, 6))).astype(np.float32)
+    x = (RNG.normal(size=(64, 2)) @ RNG.normal(size=(2, 6)) + 0.1 * RNG.normal(size=(64, 6))).astype(
+        np.float32
+    )
     method = methods.autoencoder(*FLAT, optax.adam(1e-2), latent_dim=2, likelihood="squared_error")
     state = method.init(KEY, x)
     state, _ = jax.jit(lambda s: jax.lax.scan(lambda s, _: method.step(s, x), s, length=3000))(state)
@@ -103,7 +105,9 @@ def test_l1_cannot_be_scaled_away():
     scaled = jax.tree.map(lambda a: a, state.params)
     scaled["decoder"]["Dense_0"]["kernel"] = 10 * scaled["decoder"]["Dense_0"]["kernel"]
     z = method.encode(state, X)
-    np.testing.assert_allclose(method.decode(state._replace(params=scaled), z), method.decode(state, z), rtol=1e-5)
+    np.testing.assert_allclose(
+        method.decode(state._replace(params=scaled), z), method.decode(state, z), rtol=1e-5
+    )
 
 
 def test_top_k_keeps_the_k_largest():
@@ -119,7 +123,14 @@ def test_top_k_keeps_the_k_largest():
 
 def test_k_sparse_falls_to_k_and_counts_dead_units():
     method = methods.k_sparse(
-        *FLAT, optax.sgd(0.01), latent_dim=20, k=2, k_start=10, anneal_steps=4, encode_factor=3.0, dead_after=5
+        *FLAT,
+        optax.sgd(0.01),
+        latent_dim=20,
+        k=2,
+        k_start=10,
+        anneal_steps=4,
+        encode_factor=3.0,
+        dead_after=5,
     )
     state, ks = method.init(KEY, X), []
     for _ in range(12):
@@ -127,21 +138,30 @@ def test_k_sparse_falls_to_k_and_counts_dead_units():
         ks.append(float(metrics["k"]))
     assert ks[:6] == [10, 8, 6, 4, 2, 2]
     np.testing.assert_array_equal((method.encode(state, X) != 0).sum(axis=1), 6)
-    active = np.asarray(top_k(X @ state.params["code"]["kernel"] + state.params["code"]["bias"][None], 2) != 0).any(axis=0)
+    active = np.asarray(
+        top_k(X @ state.params["code"]["kernel"] + state.params["code"]["bias"][None], 2) != 0
+    ).any(axis=0)
     assert set(np.flatnonzero(active)) <= set(np.flatnonzero(state.last_active >= 10))
     assert metrics["dead_units"] == np.mean(12 - np.asarray(state.last_active) > 5) > 0
 
 
 def test_the_contractive_penalty_is_the_jacobian_in_all_forms():
     """Closed form and exact give the same loss and the same next parameters; Hutchinson's is near them."""
-    results = {e: first_step(methods.contractive, latent_dim=5, weight=3.0, estimator=e) for e in ("closed_form", "exact")}
+    results = {
+        e: first_step(methods.contractive, latent_dim=5, weight=3.0, estimator=e)
+        for e in ("closed_form", "exact")
+    }
     (_, state, closed, metrics), (_, _, exact, _) = results["closed_form"], results["exact"]
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), closed.params, exact.params)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), closed.params, exact.params
+    )
     w, b, v, c = layers(state)
     h = expit(X @ w + b)
     norms = [np.square((hi * (1 - hi)) * w).sum() for hi in h]
     np.testing.assert_allclose(metrics["jacobian"], np.mean(norms), rtol=1e-5)
-    np.testing.assert_allclose(metrics["loss"], cross_entropy(h @ v + c, X).mean() + 3 * np.mean(norms), rtol=1e-5)
+    np.testing.assert_allclose(
+        metrics["loss"], cross_entropy(h @ v + c, X).mean() + 3 * np.mean(norms), rtol=1e-5
+    )
     estimate = first_step(methods.contractive, latent_dim=5, estimator="hutchinson", probes=300)[3]
     np.testing.assert_allclose(estimate["jacobian"], metrics["jacobian"], rtol=0.05)
 
@@ -151,7 +171,9 @@ def test_contraction_lowers_the_jacobian():
     for weight in (0.0, 1.0):
         method = methods.contractive(*FLAT, optax.adam(1e-2), latent_dim=8, weight=weight)
         state = method.init(KEY, X)
-        state, metrics = jax.jit(lambda s, m=method: jax.lax.scan(lambda s, _: m.step(s, X), s, length=300))(state)
+        state, metrics = jax.jit(lambda s, m=method: jax.lax.scan(lambda s, _: m.step(s, X), s, length=300))(
+            state
+        )
         norms[weight] = float(metrics["jacobian"][-1])
     assert norms[1.0] < 0.5 * norms[0.0]
 
@@ -174,7 +196,9 @@ def test_the_elbo_is_its_two_terms(likelihood, scale):
         log_p = (x * output - np.logaddexp(0, output)).sum(axis=2).mean()
     else:
         log_p = stats.norm(output, scale).logpdf(x).sum(axis=2).mean()
-    bounds = jax.jit(jax.vmap(lambda k: method.log_prob(state, k, x, 1).mean()))(jax.random.split(KEY, 10_000))
+    bounds = jax.jit(jax.vmap(lambda k: method.log_prob(state, k, x, 1).mean()))(
+        jax.random.split(KEY, 10_000)
+    )
     np.testing.assert_allclose(bounds.mean(), log_p - kl, rtol=0.01)
 
 

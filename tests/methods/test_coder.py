@@ -14,7 +14,9 @@ KEY = jax.random.key(0)
 def test_tied_decoding_is_the_transposed_encoding():
     networks = coder(MLPEncoder((4,)), MLPDecoder((6,), (4,)), 3, tied=True)
     params = networks.init(KEY, X)
-    leaves = lambda tree: sorted("/".join(str(k.key) for k in path) for path, _ in jax.tree.leaves_with_path(tree))
+    leaves = lambda tree: sorted(
+        "/".join(str(k.key) for k in path) for path, _ in jax.tree.leaves_with_path(tree)
+    )
     assert leaves(params["decoder"]) == ["Dense_0/bias", "Dense_1/bias"]
     z = np.array([[0.5, -1.0, 2.0]], np.float32)
     first, last = params["encoder"]["Dense_0"]["kernel"], params["code"]["kernel"]
@@ -22,8 +24,13 @@ def test_tied_decoding_is_the_transposed_encoding():
     np.testing.assert_allclose(networks.decode(params, z), expected, rtol=1e-5)
     # A kernel gets its gradient from both of its uses.
     both = jax.grad(lambda p: networks.decode(p, networks.encode(p, X)).sum())(params)
-    once = jax.grad(lambda p: networks.decode(jax.lax.stop_gradient(params) | {"encoder": p["encoder"]}, z).sum())
-    assert np.abs(both["code"]["kernel"]).sum() > 0 and np.abs(once(params)["encoder"]["Dense_0"]["kernel"]).sum() > 0
+    once = jax.grad(
+        lambda p: networks.decode(jax.lax.stop_gradient(params) | {"encoder": p["encoder"]}, z).sum()
+    )
+    assert (
+        np.abs(both["code"]["kernel"]).sum() > 0
+        and np.abs(once(params)["encoder"]["Dense_0"]["kernel"]).sum() > 0
+    )
 
 
 def test_tied_layers_past_the_tenth_keep_their_order():
@@ -50,7 +57,7 @@ def test_batch_statistics_are_refused_by_name():
         def __call__(self, x):
             return nn.BatchNorm(use_running_average=True)(x)
 
-    with pytest.raises(ValueError, match="the encoder keeps .*GroupNorm"):
+    with pytest.raises(ValueError, match=r"the encoder keeps .*GroupNorm"):
         coder(Normed(), MLPDecoder((6,), ()), 3).init(KEY, X)
 
 
@@ -66,4 +73,6 @@ def test_examples_do_not_mix():
     x = np.random.default_rng(0).uniform(size=(4, 8, 8, 1)).astype(np.float32)
     networks = coder(ConvEncoder((8,)), ConvDecoder((8, 8, 1), (8,)), 3)
     params = networks.init(KEY, x)
-    np.testing.assert_allclose(networks.encode(params, x)[:1], networks.encode(params, x[:1]), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        networks.encode(params, x)[:1], networks.encode(params, x[:1]), rtol=1e-4, atol=1e-5
+    )

@@ -6,10 +6,10 @@ import jax.numpy as jnp
 import optax
 
 from unsupjax import losses
+from unsupjax.activations import activation
 from unsupjax.collectives import example_keys
 from unsupjax.methods.base import Method, State, descend, init_state
 from unsupjax.methods.coder import coder
-from unsupjax.activations import activation
 
 ESTIMATORS = ("closed_form", "exact", "hutchinson")
 
@@ -59,7 +59,9 @@ def contractive(
     def init(key, batch):
         params = networks.init(key, batch)
         if estimator == "closed_form" and params["encoder"]:
-            raise ValueError("estimator 'closed_form' is that of one layer; use 'hutchinson' for deep encoders")
+            raise ValueError(
+                "estimator 'closed_form' is that of one layer; use 'hutchinson' for deep encoders"
+            )
         return init_state(key, params, tx)
 
     def jacobian(params, x, z, key):

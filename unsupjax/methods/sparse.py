@@ -74,10 +74,8 @@ def sparse(
         def loss(params):
             z = activate(networks.encode(params, x))
             error = p_x.nll(networks.decode(constrain(params), z), x).mean()
-            if penalty == "kl":
-                cost = losses.kl_sparsity(z, target, axis_name=axis_name).sum()
-            else:
-                cost = losses.l1(z).mean()
+            kl = lambda: losses.kl_sparsity(z, target, axis_name=axis_name).sum()
+            cost = kl() if penalty == "kl" else losses.l1(z).mean()
             return error + weight * cost, {"reconstruction": error, "sparsity": cost, "activation": z.mean()}
 
         return descend(loss, state, tx, axis_name)
@@ -172,7 +170,10 @@ def k_sparse(
         # `descend` averages metrics over devices: above 0 where any device's examples chose the unit.
         last_active = jnp.where(metrics.pop("active") > 0, state.step, state.last_active)
         dead = (new.step - last_active > dead_after).mean(dtype=jnp.float32)
-        return new._replace(last_active=last_active), metrics | {"dead_units": dead, "k": k_now.astype(jnp.float32)}
+        return new._replace(last_active=last_active), metrics | {
+            "dead_units": dead,
+            "k": k_now.astype(jnp.float32),
+        }
 
     def encode(state: KSparseState, x: jax.Array):
         return top_k(networks.encode(state.params, x), k_encode)
