@@ -57,4 +57,4 @@ def test_every_hyperparameter_is_keyword_only_with_a_plain_default_and_documente
         if name not in ("subject", "path"):
             assert parameter.kind is parameter.KEYWORD_ONLY
             assert isinstance(parameter.default, bool | int | float | str | tuple)
-            assert f"        {name}: " in function.__doc__
+            assert f"\n    {name}: " in inspect.getdoc(function)

@@ -138,11 +138,19 @@ def test_k_sparse_falls_to_k_and_counts_dead_units():
         ks.append(float(metrics["k"]))
     assert ks[:6] == [10, 8, 6, 4, 2, 2]
     np.testing.assert_array_equal((method.encode(state, X) != 0).sum(axis=1), 6)
-    active = np.asarray(
-        top_k(X @ state.params["code"]["kernel"] + state.params["code"]["bias"][None], 2) != 0
-    ).any(axis=0)
+    np.testing.assert_allclose(state.mean, X.mean(axis=0), rtol=1e-5)
+    code = jax.tree.map(np.asarray, state.params["code"])
+    active = np.asarray(top_k((X - np.asarray(state.mean)) @ code["kernel"] + code["bias"], 2) != 0).any(axis=0)
     assert set(np.flatnonzero(active)) <= set(np.flatnonzero(state.last_active >= 10))
     assert metrics["dead_units"] == np.mean(12 - np.asarray(state.last_active) > 5) > 0
+
+
+def test_k_sparse_keeps_the_mean_of_all_it_saw():
+    method = methods.k_sparse(*FLAT, optax.sgd(0.01), latent_dim=8, k=2, k_start=2)
+    state = method.init(KEY, X)
+    for batch in (X, 2 * X, 6 * X):
+        state, _ = jax.jit(method.step)(state, batch)
+    np.testing.assert_allclose(state.mean, 3 * X.mean(axis=0), rtol=1e-5)
 
 
 def test_the_contractive_penalty_is_the_jacobian_in_all_forms():

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from unsupjax import losses
+from unsupjax.collectives import pmean
 from unsupjax.methods.base import Method, State, descend, init_state
 from unsupjax.methods.coder import coder
 
@@ -90,12 +91,18 @@ def sparse(
 
 
 class KSparseState(NamedTuple):
-    """`State` with the step at which each unit was last among the k largest of any example, `[latent_dim]`."""
+    """`State` with two statistics of the data.
+
+    Attributes:
+        mean: the mean input so far, of the shape of one example.
+        last_active: the step at which each unit was last among the k largest of any example, `[latent_dim]`.
+    """
 
     step: jax.Array
     key: jax.Array
     params: Any
     opt_state: optax.OptState
+    mean: jax.Array
     last_active: jax.Array
 
 
@@ -128,6 +135,9 @@ def k_sparse(
 ) -> Method:
     """Linear units of which each example keeps its k largest.
 
+    Units see the input less the mean input: with the mean left in, the units that point along it win everywhere
+    and a good part of the others die.
+
     Args:
         encoder, decoder: Linen modules, `[B, ...] -> [B, H]` and `[B, latent_dim] -> [B, ...]`.
         tx: the optimizer.
@@ -155,14 +165,16 @@ def k_sparse(
 
     def init(key, batch):
         state = init_state(key, networks.init(key, batch), tx)
-        return KSparseState(*state, last_active=jnp.zeros(latent_dim, jnp.int32))
+        mean = jnp.zeros(batch.shape[1:])
+        return KSparseState(*state, mean=mean, last_active=jnp.zeros(latent_dim, jnp.int32))
 
     def step(state: KSparseState, x: jax.Array):
         progress = jnp.minimum(state.step / max(anneal_steps, 1), 1.0)
         k_now = jnp.round(k_start + (k - k_start) * progress).astype(jnp.int32)
+        mean = state.mean + (pmean(x.mean(axis=0), axis_name) - state.mean) / (state.step + 1)
 
         def loss(params):
-            z = top_k(networks.encode(params, x), k_now, k_start)
+            z = top_k(networks.encode(params, x - mean[None]), k_now, k_start)
             error = p_x.nll(networks.decode(params, z), x).mean()
             return error, {"active": (z != 0).any(axis=0).astype(jnp.float32)}
 
@@ -170,13 +182,13 @@ def k_sparse(
         # `descend` averages metrics over devices: above 0 where any device's examples chose the unit.
         last_active = jnp.where(metrics.pop("active") > 0, state.step, state.last_active)
         dead = (new.step - last_active > dead_after).mean(dtype=jnp.float32)
-        return new._replace(last_active=last_active), metrics | {
+        return new._replace(mean=mean, last_active=last_active), metrics | {
             "dead_units": dead,
             "k": k_now.astype(jnp.float32),
         }
 
     def encode(state: KSparseState, x: jax.Array):
-        return top_k(networks.encode(state.params, x), k_encode)
+        return top_k(networks.encode(state.params, x - state.mean[None]), k_encode)
 
     def decode(state: KSparseState, z: jax.Array):
         return p_x.mean(networks.decode(state.params, z))

@@ -1,0 +1,220 @@
+"""Training throughput of an MLP autoencoder: our feeds beside PyTorch loops, all in one run.
+
+    pip install -e '.[bench]' && python benchmarks/autoencoder.py [--mnist=MNIST.npz] [--rounds=7]
+
+One network (D-256-64-256-D, relu, Bernoulli likelihood, Adam) and one data set in memory, trained by
+  ours, resident      many steps in one compiled call, batches gathered on the device
+  ours, streaming     the same with batches read by threads and sent in blocks
+  ours, step by step  one compiled call a step on batches that are there already: its time over resident's is the
+                      host's overhead for each call
+  torch, eager        what tutorials teach: TensorDataset, DataLoader, eager model, Adam
+  torch, compiled     the fastest we could write by hand: tensors in memory, a permutation indexed batch by batch,
+                      forward, loss and backward through torch.compile, fused Adam
+Contestants alternate in rounds and the table holds medians over rounds, so that a noisy machine disturbs all alike.
+The last column is the share of the machine's float32 matrix-multiply rate, measured in the same rounds, that the
+network's 6 N floating-point operations an example and parameter make up.
+"""
+
+import argparse
+import functools
+import platform
+import statistics
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from unsupjax import loop, methods, models
+from unsupjax.data import arrays, open_source
+from unsupjax.data.feeds import resident, streaming
+from unsupjax.parallel import make_mesh, place_batch, replicated
+
+WIDTHS = (256, 64)
+STEPS = 200  # steps of one measurement
+
+
+def ours(x, batch_size, kind):
+    """A function that runs STEPS steps of ours and waits for them."""
+    mesh = make_mesh(jax.devices()[:1])
+    encoder, decoder = models.MLPEncoder(WIDTHS[:1]), models.MLPDecoder(x.shape[1:], WIDTHS[:1])
+    method = methods.autoencoder(encoder, decoder, optax.adam(1e-3), latent_dim=WIDTHS[1])
+    block = 1 if kind == "step by step" else 100
+    if kind == "streaming":
+        feed = streaming(lambda index: x[index], len(x), batch_size, 0, block)
+    else:
+        feed = resident(jax.device_put(x, replicated(mesh)), batch_size, 0, block)
+    run = loop.compile_block(method, feed, mesh, "jit")
+    first = loop.as_float(jnp.asarray(x[:batch_size]))
+    state = jax.jit(method.init, out_shardings=replicated(mesh))(jax.random.key(0), first)
+    position = 0
+
+    def measure():
+        nonlocal state, position
+        for block in feed.blocks(position, position + STEPS):
+            state, metrics = run(state, place_batch(block, mesh, "jit", 1), *feed.shared)
+        position += STEPS
+        return float(metrics["loss"][-1])
+
+    return measure
+
+
+def torch_model(dimension):
+    """The same network in PyTorch."""
+    from torch import nn
+
+    hidden, latent = WIDTHS
+    return nn.Sequential(
+        nn.Linear(dimension, hidden),
+        nn.ReLU(),
+        nn.Linear(hidden, latent),
+        nn.Linear(latent, hidden),
+        nn.ReLU(),
+        nn.Linear(hidden, dimension),
+    )
+
+
+def torch_eager(x, batch_size):
+    """The tutorial's loop."""
+    import torch
+    from torch.utils.data import DataLoader, TensorDataset
+
+    data = torch.from_numpy(x.reshape(len(x), -1)).float() / 255
+    model = torch_model(data.shape[1])
+    tx = torch.optim.Adam(model.parameters(), 1e-3)
+    loader = DataLoader(TensorDataset(data), batch_size, shuffle=True, drop_last=True)
+    batches = iter(loader)
+
+    def measure():
+        nonlocal batches
+        for _ in range(STEPS):
+            batch = next(batches, None)
+            if batch is None:
+                batches = iter(loader)
+                batch = next(batches)
+            tx.zero_grad()
+            loss = torch.nn.functional.binary_cross_entropy_with_logits(model(batch[0]), batch[0], reduction="sum")
+            loss = loss / batch_size
+            loss.backward()
+            tx.step()
+        return loss.item()
+
+    return measure
+
+
+def torch_compiled(x, batch_size):
+    """In-memory tensors, torch.compile, fused Adam."""
+    import torch
+
+    data = torch.from_numpy(x.reshape(len(x), -1)).float() / 255
+    model = torch_model(data.shape[1])
+    tx = torch.optim.Adam(model.parameters(), 1e-3, fused=True)
+
+    @torch.compile
+    def loss_of(batch):
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(model(batch), batch, reduction="sum")
+        return loss / batch_size
+
+    order, position = torch.randperm(len(data)), 0
+
+    def measure():
+        nonlocal order, position
+        for _ in range(STEPS):
+            if position + batch_size > len(data):
+                order, position = torch.randperm(len(data)), 0
+            batch = data[order[position : position + batch_size]]
+            position += batch_size
+            tx.zero_grad(set_to_none=True)
+            loss = loss_of(batch)
+            loss.backward()
+            tx.step()
+        return loss.item()
+
+    return measure
+
+
+def matmul_rate(batch_size):
+    """Floating-point operations a second of float32 matrix products, the larger of JAX's and of a big one's."""
+
+    @jax.jit
+    def product(a, b):
+        return a @ b
+
+    a = jnp.ones((2048, 2048))
+    product(a, a).block_until_ready()
+
+    def measure():
+        start = time.perf_counter()
+        for _ in range(5):
+            product(a, a).block_until_ready()
+        return 5 * 2 * 2048**3 / (time.perf_counter() - start)
+
+    return measure
+
+
+def contest(x, batch_size, rounds):
+    """Median seconds a step of every contestant, and the median matrix-multiply rate."""
+    contestants = {f"ours, {kind}": ours(x, batch_size, kind) for kind in ("resident", "streaming", "step by step")}
+    contestants["torch, eager"] = torch_eager(x, batch_size)
+    contestants["torch, compiled"] = torch_compiled(x, batch_size)
+    rate = matmul_rate(batch_size)
+    for measure in contestants.values():
+        measure()
+        measure()
+    times, rates = {name: [] for name in contestants}, []
+    for _ in range(rounds):
+        rates.append(rate())
+        for name, measure in contestants.items():
+            start = time.perf_counter()
+            loss = measure()
+            times[name].append((time.perf_counter() - start) / STEPS)
+            assert np.isfinite(loss)
+    return {name: statistics.median(t) for name, t in times.items()}, statistics.median(rates)
+
+
+def parameters(dimension):
+    """Weights of the network, without biases."""
+    widths = (dimension, *WIDTHS)
+    return 2 * sum(a * b for a, b in zip(widths, widths[1:], strict=False))
+
+
+def rows(name, x, batch_size, rounds):
+    """The table's rows of one data set and batch size."""
+    seconds, rate = contest(x, batch_size, rounds)
+    flops = 6 * parameters(x[0].size) * batch_size
+    eager, compiled = seconds["torch, eager"], seconds["torch, compiled"]
+    for contestant, s in seconds.items():
+        share = f"{flops / s / rate:.0%}"
+        yield (
+            f"| {name}, {batch_size} | {contestant} | {1e6 * s:,.0f} | {1 / s:,.0f} | {eager / s:.1f} | "
+            f"{compiled / s:.2f} | {share} |"
+        )
+    overhead = 1e6 * (seconds["ours, step by step"] - seconds["ours, resident"])
+    yield f"| {name}, {batch_size} | overhead of one call | {overhead:,.0f} | | | | |"
+
+
+def main():
+    """Prints the table."""
+    import torch
+
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--mnist", default="", help="npz file with x_train; without it, digits alone")
+    parser.add_argument("--rounds", type=int, default=7)
+    arguments = parser.parse_args()
+    sets = {"digits": functools.partial(open_source, "digits")}
+    if arguments.mnist:
+        sets["MNIST"] = functools.partial(open_source, f"npz:{arguments.mnist}")
+    print(f"jax {jax.__version__}, torch {torch.__version__} ({torch.get_num_threads()} threads), Python", end=" ")
+    print(f"{platform.python_version()}, {jax.devices()[0].device_kind}, median of {arguments.rounds} rounds\n")
+    print("| data, batch | | µs a step | steps/s | x torch eager | x torch compiled | share of sgemm rate |")
+    print("|---|---|---|---|---|---|---|")
+    for name, source in sets.items():
+        x, _ = arrays(source().train)
+        for batch_size in (128, 256):
+            for row in rows(name, x, batch_size, arguments.rounds):
+                print(row, flush=True)
+
+
+if __name__ == "__main__":
+    main()
