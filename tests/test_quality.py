@@ -1,0 +1,72 @@
+"""One small real run of each family, with a bar that a broken implementation fails."""
+
+import jax
+import numpy as np
+import optax
+import pytest
+from sklearn.neighbors import KNeighborsClassifier
+
+from unsupjax import methods, models
+
+SHAPE = (8, 8, 1)
+FLAT = (models.MLPEncoder(()), models.MLPDecoder(SHAPE, ()))
+DEEP = (models.MLPEncoder((128,)), models.MLPDecoder(SHAPE, (128,)))
+ORDER = np.random.default_rng(0).permutation(1797)  # neighbours in the file share a writer
+RUNS = {  # method, networks, arguments, the largest share of the pixels' variance left, the least kNN accuracy
+    "autoencoder": (methods.autoencoder, DEEP, {"latent_dim": 16}, 0.12, 0.96),
+    "denoising": (methods.denoising, FLAT, {"latent_dim": 200}, 0.25, 0.96),
+    "sparse": (methods.sparse, FLAT, {"latent_dim": 100, "target": 0.1, "weight": 0.1}, 0.12, 0.96),
+    "k_sparse": (methods.k_sparse, FLAT, {"latent_dim": 100, "k": 10, "k_start": 20}, 0.15, 0.96),
+    "contractive": (methods.contractive, FLAT, {"latent_dim": 200, "weight": 0.01}, 0.08, 0.96),
+    "vae": (methods.vae, DEEP, {"latent_dim": 8}, 0.4, 0.91),
+}
+
+
+def run(name, digits, rate=3e-3, steps=1500):
+    """Share of variance that the reconstruction leaves, and kNN accuracy of the codes, on held-out digits."""
+    factory, networks, arguments, _, _ = RUNS[name]
+    train, test = np.split(digits[ORDER], [1400])
+    method = factory(*networks, optax.adam(rate), **arguments)
+    index = np.random.default_rng(0).integers(0, len(train), (steps, 64))
+
+    @jax.jit
+    def trained(key, train):
+        state = method.init(key, train[:64])
+        return jax.lax.scan(lambda state, i: method.step(state, train[i]), state, index)[0]
+
+    state = trained(jax.random.key(0), train)
+    z_train, z_test = method.encode(state, train), method.encode(state, test)
+    error = np.square(method.decode(state, z_test) - test).sum()
+    return error / np.square(test - train.mean(axis=0)).sum(), z_train, z_test
+
+
+def accuracy(z_train, z_test):
+    from sklearn.datasets import load_digits
+
+    labels = load_digits().target
+    train, test = np.split(labels[ORDER], [1400])
+    return KNeighborsClassifier(5, metric="cosine").fit(z_train, train).score(z_test, test)
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_reaches_its_bar(name, digits):
+    share, *codes = run(name, digits)
+    assert share < RUNS[name][3]
+    assert accuracy(*codes) > RUNS[name][4]
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_an_untrained_one_does_not(name, digits):
+    assert run(name, digits, rate=0.0, steps=1)[0] > RUNS[name][3]
+
+
+def test_a_vae_without_its_kl_has_no_use_for_its_prior(digits):
+    """Held-out likelihood tells beta = 1 from beta = 0, which reconstructs better."""
+    bounds = {}
+    for beta in (0.0, 1.0):
+        method = methods.vae(*DEEP, optax.adam(3e-3), latent_dim=8, beta=beta)
+        state = method.init(jax.random.key(0), digits[:64])
+        batches = digits[np.random.default_rng(0).integers(0, 1400, (800, 64))]
+        state, _ = jax.jit(lambda s, b, step=method.step: jax.lax.scan(step, s, b))(state, batches)
+        bounds[beta] = float(method.log_prob(state, jax.random.key(1), digits[1400:], 1).mean())
+    assert bounds[1.0] > bounds[0.0] + 5
