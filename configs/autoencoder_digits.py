@@ -15,7 +15,7 @@ def get_config():
         decoder={"name": "mlp", "features": (128, 256)},
         optimizer={"name": "adam", "learning_rate": 1e-3},
         schedule={"name": "cosine"},
-        train={"batch_size": 128, "epochs": 200.0},
+        train={"batch_size": 128, "steps": 2000},
         evaluate={
             "run": ("reconstruction", "knn", "linear_probe", "kmeans"),
             "figures": ("reconstructions", "tsne"),

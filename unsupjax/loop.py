@@ -59,7 +59,7 @@ def compile_block(
 
 
 class Report(NamedTuple):
-    """Means of the metrics over the steps since the last report."""
+    """Means of the metrics over the steps since the last report; pauses do not count in examples per second."""
 
     step: int
     metrics: dict[str, float]
@@ -84,6 +84,10 @@ class Meter:
         self._blocks.append(fetched)
         self._steps += len(bad)
         return self.report(step) if step // self._every > (step - len(bad)) // self._every else None
+
+    def exclude(self, seconds: float) -> None:
+        """Takes a pause out of the time that examples per second are computed from."""
+        self._since += seconds
 
     def report(self, step: int) -> Report | None:
         """What was collected since the last report, if anything."""
@@ -144,7 +148,9 @@ def train(
             waiting = None
             if ending and (report := meter.report(step)) is not None:
                 on_report(report)
+            paused = time.perf_counter()
             on_pause(step, state)
+            meter.exclude(time.perf_counter() - paused)
         if ending:
             break
     return step, state
