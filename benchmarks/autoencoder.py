@@ -17,6 +17,7 @@ network's 6 N floating-point operations an example and parameter make up.
 
 import argparse
 import functools
+import itertools
 import platform
 import statistics
 import time
@@ -94,7 +95,9 @@ def torch_eager(x, batch_size):
                 batches = iter(loader)
                 batch = next(batches)
             tx.zero_grad()
-            loss = torch.nn.functional.binary_cross_entropy_with_logits(model(batch[0]), batch[0], reduction="sum")
+            loss = torch.nn.functional.binary_cross_entropy_with_logits(
+                model(batch[0]), batch[0], reduction="sum"
+            )
             loss = loss / batch_size
             loss.backward()
             tx.step()
@@ -155,7 +158,9 @@ def matmul_rate(batch_size):
 
 def contest(x, batch_size, rounds):
     """Median seconds a step of every contestant, and the median matrix-multiply rate."""
-    contestants = {f"ours, {kind}": ours(x, batch_size, kind) for kind in ("resident", "streaming", "step by step")}
+    contestants = {
+        f"ours, {kind}": ours(x, batch_size, kind) for kind in ("resident", "streaming", "step by step")
+    }
     contestants["torch, eager"] = torch_eager(x, batch_size)
     contestants["torch, compiled"] = torch_compiled(x, batch_size)
     rate = matmul_rate(batch_size)
@@ -176,7 +181,7 @@ def contest(x, batch_size, rounds):
 def parameters(dimension):
     """Weights of the network, without biases."""
     widths = (dimension, *WIDTHS)
-    return 2 * sum(a * b for a, b in zip(widths, widths[1:], strict=False))
+    return 2 * sum(a * b for a, b in itertools.pairwise(widths))
 
 
 def rows(name, x, batch_size, rounds):
@@ -205,8 +210,13 @@ def main():
     sets = {"digits": functools.partial(open_source, "digits")}
     if arguments.mnist:
         sets["MNIST"] = functools.partial(open_source, f"npz:{arguments.mnist}")
-    print(f"jax {jax.__version__}, torch {torch.__version__} ({torch.get_num_threads()} threads), Python", end=" ")
-    print(f"{platform.python_version()}, {jax.devices()[0].device_kind}, median of {arguments.rounds} rounds\n")
+    print(
+        f"jax {jax.__version__}, torch {torch.__version__} ({torch.get_num_threads()} threads), Python",
+        end=" ",
+    )
+    print(
+        f"{platform.python_version()}, {jax.devices()[0].device_kind}, median of {arguments.rounds} rounds\n"
+    )
     print("| data, batch | | µs a step | steps/s | x torch eager | x torch compiled | share of sgemm rate |")
     print("|---|---|---|---|---|---|---|")
     for name, source in sets.items():

@@ -1,6 +1,6 @@
 """A convolutional autoencoder with a code of 32 numbers on MNIST.
 
-    python train.py --config=configs/conv_mnist.py
+python train.py --config=configs/conv_mnist.py
 """
 
 from unsupjax.config import experiment

@@ -17,5 +17,8 @@ def get_config():
         decoder={"name": "mlp", "features": ()},
         optimizer={"name": "adam", "learning_rate": 1e-3},
         train={"batch_size": 128, "epochs": 20.0},
-        evaluate={"run": ("reconstruction", "knn", "linear_probe"), "figures": ("filters", "reconstructions")},
+        evaluate={
+            "run": ("reconstruction", "knn", "linear_probe"),
+            "figures": ("filters", "reconstructions"),
+        },
     )

@@ -144,12 +144,27 @@ def test_another_config_is_refused_with_the_difference(undisturbed):
         ({"data": {"source": "npz:/nowhere.npz"}}, "nowhere.npz"),
         ({"encoder": {"name": "conv", "features": (7,)}}, "does not fit inputs"),
         ({"method": {"name": "contractive"}}, "one layer"),
+        ({"method": {"name": "autoencoder"}}, "'likelihood' needs a method with `log_prob`"),
     ],
 )
 def test_bad_input_is_one_error_and_leaves_nothing(changes, message, tmp_path):
     with pytest.raises(UserError, match=message):
         fit(tiny(**changes), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_without_labels_what_needs_them_is_left_out_and_said(tmp_path, capsys):
+    np.savez(tmp_path / "x.npz", x=np.random.default_rng(0).normal(size=(300, 6)).astype(np.float32))
+    config = tiny(
+        data={"source": f"npz:{tmp_path / 'x.npz'}"},
+        method={"name": "autoencoder", "latent_dim": 2, "likelihood": "squared_error"},
+        evaluate={"run": ("reconstruction", "knn"), "figures": ("scores", "reconstructions")},
+    )
+    results = fit(config, tmp_path / "run")
+    assert set(results) == {"reconstruction_mse", "train_mean_mse"}
+    assert "has no labels: knn, scores left out" in capsys.readouterr().out
+    figures = {p.name for p in (tmp_path / "run" / "figures").iterdir()}
+    assert figures == {"learning_curves.png", "reconstructions.png"}
 
 
 def test_a_workdir_that_cannot_be_made(tmp_path):

@@ -17,7 +17,7 @@ from unsupjax.collectives import example_keys
 from unsupjax.data import Source, arrays, open_source
 from unsupjax.data.feeds import Feed, example_order, fits_in_memory, resident, streaming
 from unsupjax.errors import UserError, nearest
-from unsupjax.evaluate import EVALUATORS, FIGURES, Subject, learning_curves, subject
+from unsupjax.evaluate import EVALUATORS, FIGURES, NEEDS, Subject, learning_curves, require, subject
 from unsupjax.methods import Method
 from unsupjax.parallel import make_mesh, place_batch, replicated
 
@@ -73,6 +73,9 @@ def prepare(config: ml_collections.ConfigDict, statistics: dict | None = None) -
         abstract = jax.eval_shape(method.init, key, batch)
     except (ValueError, TypeError) as error:
         raise UserError(f"{config.method.name} does not fit inputs of {batch.shape[1:]}: {error}") from error
+    for name in (*config.evaluate.run, *config.evaluate.figures):
+        for function in set(NEEDS[name]) - {"labels"}:
+            require.function(method, function, name)
     init = lambda: jax.jit(method.init, out_shardings=replicated(mesh))(key, batch)
     return Experiment(config, source, method, mesh, total, init, abstract)
 
@@ -138,6 +141,12 @@ def compile_run(experiment: Experiment, feed: Feed) -> Callable:
     return run
 
 
+def left_out(config: ml_collections.ConfigDict, source: Source) -> tuple[str, ...]:
+    """The evaluators and figures of a config that need labels where the data has none."""
+    names = (*config.evaluate.run, *config.evaluate.figures)
+    return () if source.label_names else tuple(name for name in names if "labels" in NEEDS[name])
+
+
 def make_subject(experiment: Experiment, state: Any) -> Subject:
     """What evaluators and figures judge: State, data and codes; the same draws at every call."""
     config, source = experiment.config, experiment.source
@@ -151,18 +160,21 @@ def make_subject(experiment: Experiment, state: Any) -> Subject:
     return subject(experiment.method, state, key, *splits, source.label_names)
 
 
-def judge(config: ml_collections.ConfigDict, judged: Subject) -> dict[str, float]:
+def judge(experiment: Experiment, judged: Subject) -> dict[str, float]:
     """The results of `config.evaluate.run`, each evaluator with its section's arguments."""
-    results = {}
+    config, results = experiment.config, {}
     for name in config.evaluate.run:
-        results |= EVALUATORS[name](judged, **config.evaluate.get(name, {}))
+        if name not in left_out(config, experiment.source):
+            results |= EVALUATORS[name](judged, **config.evaluate.get(name, {}))
     return results
 
 
-def draw(config: ml_collections.ConfigDict, judged: Subject, folder: pathlib.Path) -> None:
+def draw(experiment: Experiment, judged: Subject, folder: pathlib.Path) -> None:
     """Draws `config.evaluate.figures` and the learning curves below `folder / "figures"`."""
+    config = experiment.config
     figures = folder / "figures"
     figures.mkdir(exist_ok=True)
     learning_curves(folder / "metrics.jsonl", figures / "learning_curves.png")
     for name in config.evaluate.figures:
-        FIGURES[name](judged, figures / f"{name}.png", **config.evaluate.get(name, {}))
+        if name not in left_out(config, experiment.source):
+            FIGURES[name](judged, figures / f"{name}.png", **config.evaluate.get(name, {}))

@@ -95,6 +95,8 @@ def _announce(experiment: Experiment, feed, start: int) -> None:
         f"{config.method.name} on {source.name}: {len(source.train)} training and {len(source.test)} test examples"
     )
     print(f"{kind} feed, {config.parallel} on {devices}; {experiment.total_steps} steps {where}", flush=True)
+    if without := experiments.left_out(config, source):
+        print(f"{source.name} has no labels: {', '.join(without)} left out", flush=True)
 
 
 def _train(experiment, run, feed, folder, checkpoints, start, state) -> tuple[int, Any]:
@@ -157,7 +159,7 @@ class Recorder:
             raise loop.Diverged(f"the parameters are not finite after step {step}")
         every = config.train.evaluate_every
         if every and step % every == 0:
-            results = experiments.judge(config, experiments.make_subject(self._experiment, state))
+            results = experiments.judge(self._experiment, experiments.make_subject(self._experiment, state))
             self._latest |= results
             self._writer.write(step, results)
         self._checkpoints.save(step, copy, self._manifest(step), self._latest)
@@ -175,11 +177,10 @@ class Recorder:
 
 
 def _finish(experiment: Experiment, state: Any, folder: pathlib.Path) -> dict[str, float]:
-    config = experiment.config
     judged = experiments.make_subject(experiment, state)
-    results = experiments.judge(config, judged)
+    results = experiments.judge(experiment, judged)
     workdir.write_json(folder / "evaluation.json", results)
-    experiments.draw(config, judged, folder)
+    experiments.draw(experiment, judged, folder)
     width = max(map(len, results), default=0)
     print("\n".join(f"  {name:<{width}}  {value:.5g}" for name, value in results.items()))
     print(f"figures, metrics and checkpoints: {folder}", flush=True)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from unsupjax.errors import UserError
-from unsupjax.evaluate import EVALUATORS, FIGURES, map_batches
+from unsupjax.evaluate import EVALUATORS, FIGURES, NEEDS, map_batches
 from unsupjax.evaluate import subject as make_subject
 from unsupjax.evaluate.subject import host_seed, random_subset
 
@@ -58,3 +58,11 @@ def test_every_hyperparameter_is_keyword_only_with_a_plain_default_and_documente
             assert parameter.kind is parameter.KEYWORD_ONLY
             assert isinstance(parameter.default, bool | int | float | str | tuple)
             assert f"\n    {name}: " in inspect.getdoc(function)
+
+
+def test_needs_are_listed_for_all():
+    assert set(NEEDS) == set(EVALUATORS) | set(FIGURES)
+    source = {name: inspect.getsource(inspect.getmodule(f)) for name, f in (EVALUATORS | FIGURES).items()}
+    for name, needs in NEEDS.items():
+        if "labels" in needs and name != "scores":
+            assert "require.labels" in source[name], name

@@ -140,7 +140,9 @@ def test_k_sparse_falls_to_k_and_counts_dead_units():
     np.testing.assert_array_equal((method.encode(state, X) != 0).sum(axis=1), 6)
     np.testing.assert_allclose(state.mean, X.mean(axis=0), rtol=1e-5)
     code = jax.tree.map(np.asarray, state.params["code"])
-    active = np.asarray(top_k((X - np.asarray(state.mean)) @ code["kernel"] + code["bias"], 2) != 0).any(axis=0)
+    active = np.asarray(top_k((X - np.asarray(state.mean)) @ code["kernel"] + code["bias"], 2) != 0).any(
+        axis=0
+    )
     assert set(np.flatnonzero(active)) <= set(np.flatnonzero(state.last_active >= 10))
     assert metrics["dead_units"] == np.mean(12 - np.asarray(state.last_active) > 5) > 0
 

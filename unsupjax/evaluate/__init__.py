@@ -40,3 +40,19 @@ FIGURES = {
     "scores": scores,
     "tsne": tsne,
 }
+
+NEEDS = {  # what each cannot do without: labels, or an optional function of the method
+    "anomaly": ("labels", "decode"),
+    "filters": (),
+    "fine_tune": ("labels",),
+    "jacobian": (),
+    "kmeans": ("labels",),
+    "knn": ("labels",),
+    "likelihood": ("log_prob",),
+    "linear_probe": ("labels",),
+    "reconstruction": ("decode",),
+    "reconstructions": ("decode",),
+    "samples": ("sample",),
+    "scores": ("labels", "decode"),
+    "tsne": (),
+}

@@ -25,7 +25,7 @@ def likelihood(subject: Subject, *, samples: int = 50, batch_size: int = 100) ->
     Raises:
         UserError: the method has no likelihood, or `samples` is below 1.
     """
-    log_prob = require.function(subject, "log_prob", "likelihood")
+    log_prob = require.function(subject.method, "log_prob", "likelihood")
     if samples < 1:
         raise UserError(f"likelihood: samples={samples} must be at least 1")
 

@@ -32,7 +32,7 @@ def squared_errors(subject: Subject, user: str) -> np.ndarray:
     Raises:
         UserError: the method has no decoder; `user` is the evaluator or figure that wants one.
     """
-    method, decode = subject.method, require.function(subject, "decode", user)
+    method, decode = subject.method, require.function(subject.method, "decode", user)
 
     def squared_error(state, x):
         x_hat = decode(state, method.encode(state, x))

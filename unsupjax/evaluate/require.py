@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from unsupjax.errors import UserError
-from unsupjax.evaluate.subject import Subject
+from unsupjax.methods.base import Method
 
 
 def missing(user: str, what: str, mend: str) -> UserError:
@@ -22,9 +22,9 @@ def labels(y: np.ndarray | None, user: str) -> np.ndarray:
     return np.asarray(y)
 
 
-def function(subject: Subject, name: str, user: str) -> Callable:
+def function(method: Method, name: str, user: str) -> Callable:
     """The optional function `name` of the method (`"decode"`, `"sample"`, `"log_prob"`)."""
-    fn = getattr(subject.method, name)
+    fn = getattr(method, name)
     if fn is None:
         raise missing(user, f"a method with `{name}`, and this one has none", "choose a method that has it")
     return fn

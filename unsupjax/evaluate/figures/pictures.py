@@ -22,7 +22,7 @@ def reconstructions(subject: Subject, path: str | Path, *, n: int = 10) -> None:
     Raises:
         UserError: the method has no decoder.
     """
-    method, decode = subject.method, require.function(subject, "decode", "reconstructions")
+    method, decode = subject.method, require.function(subject.method, "decode", "reconstructions")
     x = subject.x_test[random_subset(subject.key, len(subject.x_test), n)]
     x_hat = map_batches(lambda state, x: decode(state, method.encode(state, x)), x, n, subject.state)
     if require.is_image(x):
@@ -50,7 +50,7 @@ def samples(subject: Subject, path: str | Path, *, n: int = 64) -> None:
     Raises:
         UserError: the method cannot sample.
     """
-    sample = require.function(subject, "sample", "samples")
+    sample = require.function(subject.method, "sample", "samples")
     drawn = np.asarray(jax.jit(sample, static_argnums=2)(subject.state, subject.key, n))
     if require.is_image(drawn):
         figure = _picture(_grid(_displayed(drawn, subject.x_test)), f"{n} samples")
