@@ -2,12 +2,10 @@
 
     python train.py --config=configs/autoencoder_mnist.py
 
-The baseline of `denoising_mnist` and `contractive_mnist`, which differ from it in the method alone.
+The baseline of `denoising_mnist` and `contractive_mnist`, which are fine-tuned and judged in the same way.
 """
 
 from unsupjax.config import experiment
-
-FINE_TUNE = {"epochs": 30, "optimizer": "sgd", "learning_rate": 0.1, "momentum": 0.0, "batch_size": 32}
 
 
 def get_config():
@@ -17,11 +15,19 @@ def get_config():
         method={"name": "autoencoder", "latent_dim": 1000, "code_activation": "sigmoid", "tied": True},
         encoder={"name": "mlp", "features": ()},
         decoder={"name": "mlp", "features": ()},
-        optimizer={"name": "adam", "learning_rate": 1e-3},
-        train={"batch_size": 128, "epochs": 30.0},
+        optimizer={"name": "adam", "learning_rate": 4e-3},
+        schedule={"name": "cosine"},
+        train={"batch_size": 128, "epochs": 25.0},
         evaluate={
-            "run": ("reconstruction", "jacobian", "linear_probe", "fine_tune"),
-            "fine_tune": FINE_TUNE,
+            "run": ("reconstruction", "jacobian", "fine_tune"),
+            "fine_tune": {
+                "epochs": 20,
+                "batch_size": 32,
+                "optimizer": "sgd",
+                "learning_rate": 1.0,
+                "momentum": 0.0,
+                "weight_decay": 3e-5,
+            },
             "figures": ("filters", "reconstructions"),
         },
     )

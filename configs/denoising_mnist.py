@@ -1,9 +1,9 @@
-"""A denoising autoencoder of one layer of 1000 sigmoid units on MNIST, and a classifier fine-tuned on top of it.
+"""A denoising autoencoder of one layer of 1000 sigmoid units on MNIST, half of its pixels masked, and a classifier
+fine-tuned on top of it.
 
-python train.py --config=configs/denoising_mnist.py
+    python train.py --config=configs/denoising_mnist.py
 """
 
-from configs import autoencoder_mnist
 from unsupjax.config import experiment
 
 
@@ -11,14 +11,22 @@ def get_config():
     """The experiment."""
     return experiment(
         data={"source": "tfds:mnist"},
-        method={"name": "denoising", "latent_dim": 1000, "corruption": "masking", "level": 0.3, "tied": True},
+        method={"name": "denoising", "latent_dim": 1000, "corruption": "masking", "level": 0.5, "tied": True},
         encoder={"name": "mlp", "features": ()},
         decoder={"name": "mlp", "features": ()},
-        optimizer={"name": "adam", "learning_rate": 1e-3},
-        train={"batch_size": 128, "epochs": 30.0},
+        optimizer={"name": "adam", "learning_rate": 6e-3},
+        schedule={"name": "cosine"},
+        train={"batch_size": 128, "epochs": 40.0},
         evaluate={
-            "run": ("reconstruction", "jacobian", "linear_probe", "fine_tune"),
-            "fine_tune": autoencoder_mnist.FINE_TUNE,
+            "run": ("reconstruction", "jacobian", "fine_tune"),
+            "fine_tune": {
+                "epochs": 20,
+                "batch_size": 32,
+                "optimizer": "sgd",
+                "learning_rate": 1.0,
+                "momentum": 0.0,
+                "weight_decay": 3e-5,
+            },
             "figures": ("filters", "reconstructions"),
         },
     )

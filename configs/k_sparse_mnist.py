@@ -10,15 +10,22 @@ def get_config():
     """The experiment."""
     return experiment(
         data={"source": "tfds:mnist"},
-        method={"name": "k_sparse", "latent_dim": 1000, "k": 25, "k_start": 100, "anneal_steps": 9000},
+        method={
+            "name": "k_sparse",
+            "latent_dim": 1000,
+            "k": 25,
+            "k_start": 100,
+            "anneal_steps": 5000,
+            "encode_factor": 8.0,
+        },
         encoder={"name": "mlp", "features": ()},
         decoder={"name": "mlp", "features": ()},
         optimizer={"name": "adam", "learning_rate": 1e-3},
         schedule={"name": "cosine"},
-        train={"batch_size": 128, "epochs": 40.0},
+        train={"batch_size": 128, "epochs": 20.0},
         evaluate={
             "run": ("reconstruction", "linear_probe"),
-            "linear_probe": {"cs": (0.01, 0.1, 1.0), "standardize": False},
+            "linear_probe": {"cs": (1.0,), "standardize": False, "max_iter": 300},
             "figures": ("filters", "reconstructions"),
         },
     )
