@@ -2,17 +2,19 @@
 
     pip install -e '.[bench]' && python benchmarks/autoencoder.py [--mnist=MNIST.npz] [--rounds=7]
 
-One network (D-256-64-256-D, relu, Bernoulli likelihood, Adam) and one data set in memory, trained by
+One network (that of configs/autoencoder_digits.py: D-256-128-16-128-256-D, relu, Bernoulli likelihood, Adam) and one
+data set in memory, trained by
   ours, resident      many steps in one compiled call, batches gathered on the device
   ours, streaming     the same with batches read by threads and sent in blocks
   ours, step by step  one compiled call a step on batches that are there already: its time over resident's is the
                       host's overhead for each call
-  torch, eager        what tutorials teach: TensorDataset, DataLoader, eager model, Adam
+  torch, eager        DataLoader over a TensorDataset of floats, eager model, Adam
+  torch, per image    the same over a Dataset that keeps uint8 and converts each image when asked, as torchvision's do
   torch, compiled     the fastest we could write by hand: tensors in memory, a permutation indexed batch by batch,
                       forward, loss and backward through torch.compile, fused Adam
 Contestants alternate in rounds and the table holds medians over rounds, so that a noisy machine disturbs all alike.
-The last column is the share of the machine's float32 matrix-multiply rate, measured in the same rounds, that the
-network's 6 N floating-point operations an example and parameter make up.
+The last column is the share of the machine's float32 matrix-multiply rate, measured in the same rounds, that six
+floating-point operations for each example and weight make up.
 """
 
 import argparse
@@ -32,15 +34,16 @@ from unsupjax.data import arrays, open_source
 from unsupjax.data.feeds import resident, streaming
 from unsupjax.parallel import make_mesh, place_batch, replicated
 
-WIDTHS = (256, 64)
+WIDTHS = (256, 128, 16)  # those of configs/autoencoder_digits.py
 STEPS = 200  # steps of one measurement
 
 
 def ours(x, batch_size, kind):
     """A function that runs STEPS steps of ours and waits for them."""
     mesh = make_mesh(jax.devices()[:1])
-    encoder, decoder = models.MLPEncoder(WIDTHS[:1]), models.MLPDecoder(x.shape[1:], WIDTHS[:1])
-    method = methods.autoencoder(encoder, decoder, optax.adam(1e-3), latent_dim=WIDTHS[1])
+    *hidden, latent_dim = WIDTHS
+    encoder, decoder = models.MLPEncoder(hidden), models.MLPDecoder(x.shape[1:], hidden[::-1])
+    method = methods.autoencoder(encoder, decoder, optax.adam(1e-3), latent_dim=latent_dim)
     block = 1 if kind == "step by step" else 100
     if kind == "streaming":
         feed = streaming(lambda index: x[index], len(x), batch_size, 0, block)
@@ -65,26 +68,31 @@ def torch_model(dimension):
     """The same network in PyTorch."""
     from torch import nn
 
-    hidden, latent = WIDTHS
-    return nn.Sequential(
-        nn.Linear(dimension, hidden),
-        nn.ReLU(),
-        nn.Linear(hidden, latent),
-        nn.Linear(latent, hidden),
-        nn.ReLU(),
-        nn.Linear(hidden, dimension),
-    )
+    widths = [dimension, *WIDTHS, *WIDTHS[-2::-1], dimension]
+    layers = []
+    for i, (inputs, outputs) in enumerate(itertools.pairwise(widths), 1):
+        layers.append(nn.Linear(inputs, outputs))
+        if i not in (len(WIDTHS), len(widths) - 1):  # the code and the output are linear
+            layers.append(nn.ReLU())
+    return nn.Sequential(*layers)
 
 
-def torch_eager(x, batch_size):
-    """The tutorial's loop."""
+def torch_eager(x, batch_size, per_image):
+    """The tutorial's loop, over a TensorDataset or a Dataset that converts each image by itself."""
     import torch
-    from torch.utils.data import DataLoader, TensorDataset
+    from torch.utils.data import DataLoader, Dataset, TensorDataset
 
-    data = torch.from_numpy(x.reshape(len(x), -1)).float() / 255
-    model = torch_model(data.shape[1])
+    class Images(Dataset):
+        def __len__(self):
+            return len(x)
+
+        def __getitem__(self, i):
+            return (torch.from_numpy(x[i]).reshape(-1).float().div(255),)
+
+    data = Images() if per_image else TensorDataset(torch.from_numpy(x.reshape(len(x), -1)).float() / 255)
+    model = torch_model(x[0].size)
     tx = torch.optim.Adam(model.parameters(), 1e-3)
-    loader = DataLoader(TensorDataset(data), batch_size, shuffle=True, drop_last=True)
+    loader = DataLoader(data, batch_size, shuffle=True, drop_last=True)
     batches = iter(loader)
 
     def measure():
@@ -137,8 +145,8 @@ def torch_compiled(x, batch_size):
     return measure
 
 
-def matmul_rate(batch_size):
-    """Floating-point operations a second of float32 matrix products, the larger of JAX's and of a big one's."""
+def matmul_rate():
+    """A function that measures floating-point operations a second of a large float32 matrix product."""
 
     @jax.jit
     def product(a, b):
@@ -161,9 +169,10 @@ def contest(x, batch_size, rounds):
     contestants = {
         f"ours, {kind}": ours(x, batch_size, kind) for kind in ("resident", "streaming", "step by step")
     }
-    contestants["torch, eager"] = torch_eager(x, batch_size)
+    contestants["torch, eager"] = torch_eager(x, batch_size, per_image=False)
+    contestants["torch, per image"] = torch_eager(x, batch_size, per_image=True)
     contestants["torch, compiled"] = torch_compiled(x, batch_size)
-    rate = matmul_rate(batch_size)
+    rate = matmul_rate()
     for measure in contestants.values():
         measure()
         measure()
@@ -171,6 +180,7 @@ def contest(x, batch_size, rounds):
     for _ in range(rounds):
         rates.append(rate())
         for name, measure in contestants.items():
+            time.sleep(0.3)  # until the threads of the one before have gone to sleep
             start = time.perf_counter()
             loss = measure()
             times[name].append((time.perf_counter() - start) / STEPS)
