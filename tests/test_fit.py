@@ -212,8 +212,9 @@ def test_standardisation_is_that_of_the_training_run(tmp_path):
 
 
 def test_periodic_evaluation_can_choose_the_best(tmp_path):
+    """It comes with the first block of 5 steps that ends at or after its multiple of 8."""
     config = tiny(
-        train={"batch_size": 32, "steps": 20, "steps_per_call": 5, "log_every": 10, "evaluate_every": 10},
+        train={"batch_size": 32, "steps": 20, "steps_per_call": 5, "log_every": 10, "evaluate_every": 8},
         checkpoint={"every": 20, "best_metric": "elbo", "best_mode": "max"},
     )
     fit(config, tmp_path / "run")

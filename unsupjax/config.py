@@ -167,11 +167,9 @@ def _data_section(given: dict) -> dict:
 def _evaluate_section(given: dict) -> dict:
     judges = EVALUATORS | FIGURES
     settings = _filled("evaluate", evaluate_settings, {k: v for k, v in given.items() if k not in judges})
-    named = dict.fromkeys((*settings["run"], *settings["figures"], *(k for k in given if k in judges)))
-    for name in named:
-        factory = choose("config.evaluate.run", name, judges)
-        settings[name] = _filled(f"evaluate.{name}", factory, given.get(name, {}))
-    return settings
+    return settings | {
+        name: _filled(f"evaluate.{name}", f, given.get(name, {})) for name, f in judges.items()
+    }
 
 
 def check(config: ml_collections.ConfigDict) -> None:
@@ -185,12 +183,15 @@ def check(config: ml_collections.ConfigDict) -> None:
     choose("config.data.feed", config.data.feed, dict.fromkeys(("auto", "resident", "streaming")))
     choose("config.data.transform", config.data.transform, TRANSFORMS)
     choose("config.checkpoint.best_mode", config.checkpoint.best_mode, dict.fromkeys(("min", "max")))
-    for field in ("batch_size", "log_every"):
-        if config.train[field] < 1:
-            raise UserError(f"config.train.{field}={config.train[field]} must be at least 1")
-    for field in ("every", "keep"):
-        if config.checkpoint[field] < 1:
-            raise UserError(f"config.checkpoint.{field}={config.checkpoint[field]} must be at least 1")
+    least = {
+        "train": {"batch_size": 1, "log_every": 1, "steps": 0, "steps_per_call": 0, "evaluate_every": 0},
+        "checkpoint": {"every": 1, "keep": 1},
+    }
+    for section, fields in least.items():
+        for field, value in fields.items():
+            if config[section][field] < value:
+                given = config[section][field]
+                raise UserError(f"config.{section}.{field}={given} must be at least {value}")
     for name in config.evaluate.run:
         choose("config.evaluate.run", name, EVALUATORS)
     for name in config.evaluate.figures:

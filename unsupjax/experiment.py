@@ -165,7 +165,7 @@ def judge(experiment: Experiment, judged: Subject) -> dict[str, float]:
     config, results = experiment.config, {}
     for name in config.evaluate.run:
         if name not in left_out(config, experiment.source):
-            results |= EVALUATORS[name](judged, **config.evaluate.get(name, {}))
+            results |= EVALUATORS[name](judged, **config.evaluate[name])
     return results
 
 
@@ -177,4 +177,4 @@ def draw(experiment: Experiment, judged: Subject, folder: pathlib.Path) -> None:
     learning_curves(folder / "metrics.jsonl", figures / "learning_curves.png")
     for name in config.evaluate.figures:
         if name not in left_out(config, experiment.source):
-            FIGURES[name](judged, figures / f"{name}.png", **config.evaluate.get(name, {}))
+            FIGURES[name](judged, figures / f"{name}.png", **config.evaluate[name])

@@ -144,6 +144,7 @@ class Recorder:
         self._writer = workdir.MetricsWriter(folder, start)
         self._progress = loop.Progress(start, experiment.total_steps)
         self._latest: dict[str, float] = {}
+        self._evaluated = start
 
     def on_report(self, report: loop.Report) -> None:
         """Writes and shows the means of an interval."""
@@ -158,7 +159,8 @@ class Recorder:
         if not copy.finite:
             raise loop.Diverged(f"the parameters are not finite after step {step}")
         every = config.train.evaluate_every
-        if every and step % every == 0:
+        if every and step // every > self._evaluated // every:
+            self._evaluated = step
             results = experiments.judge(self._experiment, experiments.make_subject(self._experiment, state))
             self._latest |= results
             self._writer.write(step, results)

@@ -19,6 +19,11 @@ from unsupjax.methods.base import Method
 from unsupjax.parallel import axis_name, compile_step
 
 
+INPUTS = (
+    2**31
+)  # names the stream of what transforms draw: methods draw from fold_in(key, step), and no step is this
+
+
 class Diverged(RuntimeError):
     """The loss or the State is no longer finite."""
 
@@ -44,8 +49,7 @@ def compile_block(
         x = as_float(raw)
         if transform is None:
             return x
-        # Folded twice, as methods draw from fold_in(key, step) and these draws must be other ones.
-        key = jax.random.fold_in(jax.random.fold_in(state.key, state.step), 0)
+        key = jax.random.fold_in(jax.random.fold_in(state.key, INPUTS), state.step)
         return jax.vmap(transform)(example_keys(key, x.shape[0], name), x)
 
     def block_of_steps(state, block, *shared):
