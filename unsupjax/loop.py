@@ -18,10 +18,8 @@ from unsupjax.data.feeds import Feed
 from unsupjax.methods.base import Method
 from unsupjax.parallel import axis_name, compile_step
 
-
-INPUTS = (
-    2**31
-)  # names the stream of what transforms draw: methods draw from fold_in(key, step), and no step is this
+# Names the stream of what transforms draw; methods draw from fold_in(key, step), and no step is this.
+INPUTS = 2**31
 
 
 class Diverged(RuntimeError):
