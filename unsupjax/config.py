@@ -167,9 +167,17 @@ def _data_section(given: dict) -> dict:
 def _evaluate_section(given: dict) -> dict:
     judges = EVALUATORS | FIGURES
     settings = _filled("evaluate", evaluate_settings, {k: v for k, v in given.items() if k not in judges})
+    _check_judges(settings)
     return settings | {
         name: _filled(f"evaluate.{name}", f, given.get(name, {})) for name, f in judges.items()
     }
+
+
+def _check_judges(settings) -> None:
+    for name in settings["run"]:
+        choose("config.evaluate.run", name, EVALUATORS)
+    for name in settings["figures"]:
+        choose("config.evaluate.figures", name, FIGURES)
 
 
 def check(config: ml_collections.ConfigDict) -> None:
@@ -192,10 +200,7 @@ def check(config: ml_collections.ConfigDict) -> None:
             if config[section][field] < value:
                 given = config[section][field]
                 raise UserError(f"config.{section}.{field}={given} must be at least {value}")
-    for name in config.evaluate.run:
-        choose("config.evaluate.run", name, EVALUATORS)
-    for name in config.evaluate.figures:
-        choose("config.evaluate.figures", name, FIGURES)
+    _check_judges(config.evaluate)
 
 
 def _arguments(section: ml_collections.ConfigDict) -> dict:
