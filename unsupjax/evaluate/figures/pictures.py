@@ -34,6 +34,7 @@ def reconstructions(subject: Subject, path: str | Path, *, n: int = 10) -> None:
             ax.plot(x[i].ravel(), color="0.45", linewidth=1.6, label="input")
             ax.plot(x_hat[i].ravel(), color=style.PALETTE[2], linewidth=1.2, label="reconstruction")
             style.polish(ax, "", "feature" if i >= len(x) - 2 else "", "value")
+            ax.xaxis.get_major_locator().set_params(integer=True)
         handles, labels = axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper center", ncols=2, frameon=False)
     style.save(figure, path)
