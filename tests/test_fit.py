@@ -144,6 +144,8 @@ def test_another_config_is_refused_with_the_difference(undisturbed):
         ({"data": {"source": "npz:/nowhere.npz"}}, "nowhere.npz"),
         ({"encoder": {"name": "conv", "features": (7,)}}, "does not fit inputs"),
         ({"method": {"name": "contractive"}}, "one layer"),
+        ({"method": {"name": "vae", "latent_dim": 0}}, "latent_dim=0 must be at least 1"),
+        ({"encoder": {"name": "mlp", "features": (0,)}}, "does not fit inputs"),
         ({"method": {"name": "autoencoder"}}, "'likelihood' needs a method with `log_prob`"),
     ],
 )
@@ -165,6 +167,18 @@ def test_without_labels_what_needs_them_is_left_out_and_said(tmp_path, capsys):
     assert "has no labels: knn, scores left out" in capsys.readouterr().out
     figures = {p.name for p in (tmp_path / "run" / "figures").iterdir()}
     assert figures == {"learning_curves.png", "reconstructions.png"}
+
+
+def test_a_bernoulli_likelihood_of_a_standardised_table_is_refused(tmp_path):
+    """Its loss has no lower bound: it would train, to nonsense."""
+    np.savez(tmp_path / "x.npz", x=np.random.default_rng(0).normal(size=(300, 6)).astype(np.float32))
+    config = tiny(
+        data={"source": f"npz:{tmp_path / 'x.npz'}"},
+        method={"name": "autoencoder", "latent_dim": 2},
+        evaluate={"run": ("reconstruction",)},
+    )
+    with pytest.raises(UserError, match=r"needs inputs in .* set it to 'squared_error'"):
+        fit(config, tmp_path / "run")
 
 
 def test_a_workdir_that_cannot_be_made(tmp_path):

@@ -68,10 +68,11 @@ def prepare(config: ml_collections.ConfigDict, statistics: dict | None = None) -
     order = example_order(np.arange(config.train.batch_size), n, config.seed)
     key = jax.random.key(config.seed)
     batch = _inputs(config, key, source.train.gather(order)[0])
+    _check_range(config, batch)
     method = configs.build(config, batch.shape[1:], total)
     try:
         abstract = jax.eval_shape(method.init, key, batch)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, ArithmeticError) as error:
         raise UserError(f"{config.method.name} does not fit inputs of {batch.shape[1:]}: {error}") from error
     for name in (*config.evaluate.run, *config.evaluate.figures):
         for function in set(NEEDS[name]) - {"labels"}:
@@ -90,6 +91,15 @@ def _check_batch(batch_size: int, n_train: int, n_devices: int) -> None:
         near = max(batch_size // n_devices, 1) * n_devices
         raise UserError(
             f"config.train.batch_size={batch_size} is not divisible by {n_devices} devices; choose {near}"
+        )
+
+
+def _check_range(config: ml_collections.ConfigDict, batch: np.ndarray) -> None:
+    low, high = batch.min(), batch.max()
+    if config.method.to_dict().get("likelihood") == "bernoulli" and not 0 <= low <= high <= 1:
+        raise UserError(
+            f"config.method.likelihood='bernoulli' needs inputs in [0, 1], and those of {config.data.source} reach "
+            f"from {low:.3g} to {high:.3g}; set it to 'squared_error' or 'gaussian'"
         )
 
 

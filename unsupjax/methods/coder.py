@@ -79,9 +79,11 @@ def coder(
         dtype: compute dtype of the code layer.
 
     Raises:
-        ValueError: at `init`, where the decoder's output has another shape than the input, a module keeps batch
-            statistics, or tied layers do not mirror each other.
+        ValueError: `latent_dim` is below 1; and at `init`, where the decoder's output has another shape than the
+            input, a module keeps batch statistics, or tied layers do not mirror each other.
     """
+    if latent_dim < 1:
+        raise ValueError(f"latent_dim={latent_dim} must be at least 1")
     code = nn.Dense(heads * latent_dim, dtype=dtype)
 
     def init(key, x):
