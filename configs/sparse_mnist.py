@@ -2,6 +2,8 @@
 
     python train.py --config=configs/sparse_mnist.py
 
+Two CPU cores: 35 seconds. Test: squared error 0.0058 a pixel, kNN 96.3 %, linear probe 95.7 %.
+
 With an L1 penalty on rectified units instead: --config.method.penalty=l1 --config.method.weight=0.3.
 """
 

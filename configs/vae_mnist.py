@@ -1,6 +1,9 @@
 """A variational autoencoder on binarized MNIST: 784-500-20-500-784.
 
-python train.py --config=configs/vae_mnist.py
+    python train.py --config=configs/vae_mnist.py
+
+Two CPU cores: 53 seconds. Test: ELBO -99.9 nats, importance-weighted NLL (k = 50) 95.7; after 10 epochs
+-102.0 and 97.6.
 """
 
 from unsupjax.config import experiment
