@@ -1,6 +1,6 @@
 """Training throughput of an MLP autoencoder: our feeds beside PyTorch loops, all in one run.
 
-    pip install -e '.[bench]' && python benchmarks/autoencoder.py [--mnist=MNIST.npz] [--rounds=7]
+    pip install -e '.[bench]' && python benchmarks/autoencoder.py [--mnist=tfds:mnist] [--rounds=7]
 
 One network (that of configs/autoencoder_digits.py: D-256-128-16-128-256-D, relu, Bernoulli likelihood, Adam) and one
 data set in memory, trained by
@@ -214,12 +214,14 @@ def main():
     import torch
 
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--mnist", default="", help="npz file with x_train; without it, digits alone")
+    parser.add_argument(
+        "--mnist", default="", help="where MNIST is, such as tfds:mnist; without it, digits alone"
+    )
     parser.add_argument("--rounds", type=int, default=7)
     arguments = parser.parse_args()
     sets = {"digits": functools.partial(open_source, "digits")}
     if arguments.mnist:
-        sets["MNIST"] = functools.partial(open_source, f"npz:{arguments.mnist}")
+        sets["MNIST"] = functools.partial(open_source, arguments.mnist)
     print(
         f"jax {jax.__version__}, torch {torch.__version__} ({torch.get_num_threads()} threads), Python",
         end=" ",
