@@ -13,9 +13,6 @@ from unsupjax.checkpoint import Checkpoints, snapshot
 from unsupjax.errors import UserError
 from unsupjax.parallel import make_mesh, replicated
 
-# The reads that a damaged checkpoint breaks off leave coroutines behind in orbax.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-
 
 class State(NamedTuple):
     step: jax.Array

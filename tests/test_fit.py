@@ -14,9 +14,6 @@ from unsupjax.errors import UserError
 from unsupjax.fit import evaluate, fit
 from unsupjax.parallel import make_mesh, replicated
 
-# Of third parties: figures of few points, and what closes when a test ends a run by force.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-
 
 def tiny(steps=20, feed="resident", parallel="jit", **changes):
     sections = {

@@ -16,7 +16,6 @@ pytestmark = [
     pytest.mark.skipif(
         not any(name.startswith("mnist:") for name in prepared_sets(ROOT)), reason=f"no TFDS mnist in {ROOT}"
     ),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
 
