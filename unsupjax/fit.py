@@ -91,6 +91,7 @@ def _announce(experiment: Experiment, feed, start: int) -> None:
     devices = f"{experiment.mesh.size} {jax.devices()[0].device_kind}"
     kind = "resident" if feed.shared else "streaming"
     where = f"from step {start}" if start else "from the beginning"
+    where = "done already" if start >= experiment.total_steps else where
     print(
         f"{config.method.name} on {source.name}: {len(source.train)} training and {len(source.test)} test examples"
     )
