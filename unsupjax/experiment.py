@@ -72,6 +72,10 @@ def prepare(config: ml_collections.ConfigDict, statistics: dict | None = None) -
     method = configs.build(config, batch.shape[1:], total)
     try:
         abstract = jax.eval_shape(method.init, key, batch)
+        if not all(x.size for x in jax.tree.leaves(abstract)):
+            raise ValueError(
+                "a layer has no units; look at the features of config.encoder and config.decoder"
+            )
     except (ValueError, TypeError, ArithmeticError) as error:
         raise UserError(f"{config.method.name} does not fit inputs of {batch.shape[1:]}: {error}") from error
     for name in (*config.evaluate.run, *config.evaluate.figures):
