@@ -13,6 +13,11 @@ def pmean(x, axis_name: str | None):
     return x if axis_name is None else jax.lax.pmean(x, axis_name)
 
 
+def axis_size(axis_name: str | None) -> int:
+    """Number of devices of `axis_name`."""
+    return 1 if axis_name is None else jax.lax.axis_size(axis_name)
+
+
 def example_keys(key: jax.Array, n: int, axis_name: str | None) -> jax.Array:
     """One key for each of the `n` local examples, `[n]`.
 
@@ -21,3 +26,20 @@ def example_keys(key: jax.Array, n: int, axis_name: str | None) -> jax.Array:
     """
     first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * n
     return jax.vmap(jax.random.fold_in, (None, 0))(key, first + jnp.arange(n))
+
+
+def psum(x, axis_name: str | None):
+    """Sum of every leaf of `x` over the devices of `axis_name`."""
+    return x if axis_name is None else jax.lax.psum(x, axis_name)
+
+
+def all_gather(x: jax.Array, axis_name: str | None) -> jax.Array:
+    """The rows of every device, `[devices * B, ...]`, the same on all of them."""
+    if axis_name is None:
+        return x
+    return jax.lax.all_gather(x, axis_name, tiled=True, to="invarying")
+
+
+def device_count(axis_name: str | None) -> int:
+    """How many devices `axis_name` has."""
+    return 1 if axis_name is None else jax.lax.axis_size(axis_name)

@@ -30,6 +30,11 @@ FACTORIES = {  # section of a config -> the factories that it may name
     "optimizer": OPTIMIZERS,
     "schedule": SCHEDULES,
 }
+NETWORKS = {  # parameter of a method -> the sections that describe what is passed for it
+    "encoder": ("encoder",),
+    "decoder": ("decoder",),
+    "tx": ("optimizer", "schedule"),
+}
 
 
 def train_settings(
@@ -111,12 +116,18 @@ def _filled(section: str, factory: Callable, given: dict) -> dict:
     return known | given
 
 
+def sections_of(method: str) -> tuple[str, ...]:
+    """The sections that a config of that method has, beside the common ones: what its factory takes."""
+    parameters = inspect.signature(METHODS[method]).parameters
+    return tuple(section for name, needed in NETWORKS.items() if name in parameters for section in needed)
+
+
 def experiment(
     *,
     method: dict,
-    encoder: dict,
-    decoder: dict,
     data: dict,
+    encoder: dict | None = None,
+    decoder: dict | None = None,
     optimizer: dict | None = None,
     schedule: dict | None = None,
     train: dict | None = None,
@@ -129,7 +140,8 @@ def experiment(
     """A complete config: each section's given fields, and the defaults of the factory that it names for the rest.
 
     Args:
-        method, encoder, decoder, optimizer, schedule: `{"name": ..., **arguments of that factory}`.
+        method, encoder, decoder, optimizer, schedule: `{"name": ..., **arguments of that factory}`; the last four
+            for methods that take them.
         data: `data_settings` and the arguments of `unsupjax.data.open_source`.
         train, checkpoint: `train_settings`, `checkpoint_settings`.
         evaluate: `evaluate_settings`, and `{evaluator or figure: {its arguments}}`.
@@ -137,15 +149,19 @@ def experiment(
         dtype: compute dtype, "float32" or "bfloat16"; parameters, losses and statistics are float32.
         parallel: the executor, "jit" or "pmap".
     """
-    sections = {
-        "method": method,
-        "encoder": encoder,
-        "decoder": decoder,
-        "optimizer": optimizer or {"name": "adam"},
-        "schedule": schedule or {"name": "constant"},
-    }
+    described = {"encoder": encoder, "decoder": decoder, "optimizer": optimizer, "schedule": schedule}
+    usual = {"optimizer": {"name": "adam"}, "schedule": {"name": "constant"}}
+    choose("config.method.name", method["name"], METHODS)
+    taken = sections_of(method["name"])
+    for section, value in described.items():
+        if value and section not in taken:
+            raise UserError(
+                f"config.{section}: the method {method['name']!r} takes none; leave the section out"
+            )
+        if section in taken and not (value or section in usual):
+            raise UserError(f"config.{section} is missing, and the method {method['name']!r} needs one")
     config = {"seed": seed, "dtype": dtype, "parallel": parallel}
-    for section, given in sections.items():
+    for section, given in {"method": method} | {s: described[s] or usual[s] for s in taken}.items():
         factory = choose(f"config.{section}.name", given["name"], FACTORIES[section])
         rest = {k: v for k, v in given.items() if k != "name"}
         config[section] = {"name": given["name"]} | _filled(section, factory, rest)
@@ -182,9 +198,12 @@ def _check_judges(settings) -> None:
 
 def check(config: ml_collections.ConfigDict) -> None:
     """Raises a `UserError` for the first field that no factory takes or whose value is not one of its choices."""
-    for section, table in FACTORIES.items():
+    choose("config.method.name", config.method.name, METHODS)
+    for section in ("method", *sections_of(config.method.name)):
+        if section not in config:
+            raise UserError(f"config.{section} is missing, and the method {config.method.name!r} needs one")
         given = config[section].to_dict()
-        factory = choose(f"config.{section}.name", given.pop("name"), table)
+        factory = choose(f"config.{section}.name", given.pop("name"), FACTORIES[section])
         _filled(section, factory, given)
     choose("config.dtype", config.dtype, DTYPES)
     choose("config.parallel", config.parallel, dict.fromkeys(EXECUTORS))
@@ -216,23 +235,36 @@ def optimizer(config: ml_collections.ConfigDict, total_steps: int) -> optax.Grad
     return OPTIMIZERS[config.optimizer.name](schedule, **arguments)
 
 
-def build(config: ml_collections.ConfigDict, shape: tuple[int, ...], total_steps: int) -> Method:
-    """The Method of a config, for inputs of `shape` (one example's) and a run of `total_steps` steps.
+def build(
+    config: ml_collections.ConfigDict, shape: tuple[int, ...], examples: int, total_steps: int
+) -> Method:
+    """The Method of a config: its factory, given those of the following that its signature asks for.
+
+    Args:
+        config: the complete config.
+        shape: of one input; decoders make it.
+        examples: number of training examples; passed as `examples` to methods that collect over an epoch.
+        total_steps: of the run; learning-rate schedules end there.
 
     Raises:
         UserError: where a factory refuses a value, with its reason.
     """
     dtype = DTYPES[config.dtype]
+    supplies = {
+        "encoder": lambda: ENCODERS[config.encoder.name](**_arguments(config.encoder), dtype=dtype),
+        "decoder": lambda: DECODERS[config.decoder.name](
+            shape=shape, **_arguments(config.decoder), dtype=dtype
+        ),
+        "tx": lambda: optimizer(config, total_steps),
+        "examples": lambda: examples,
+        "total_steps": lambda: total_steps,
+        "axis_name": lambda: axis_name(config.parallel),
+        "dtype": lambda: dtype,
+    }
+    factory = METHODS[config.method.name]
     try:
-        encoder = ENCODERS[config.encoder.name](**_arguments(config.encoder), dtype=dtype)
-        decoder = DECODERS[config.decoder.name](shape=shape, **_arguments(config.decoder), dtype=dtype)
-        return METHODS[config.method.name](
-            encoder,
-            decoder,
-            optimizer(config, total_steps),
-            **_arguments(config.method),
-            axis_name=axis_name(config.parallel),
-            dtype=dtype,
-        )
+        parameters = inspect.signature(factory).parameters
+        supplied = {name: supply() for name, supply in supplies.items() if name in parameters}
+        return factory(**supplied, **_arguments(config.method))
     except ValueError as error:
         raise UserError(f"config.method.name={config.method.name!r}: {error}") from error

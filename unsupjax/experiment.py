@@ -69,7 +69,7 @@ def prepare(config: ml_collections.ConfigDict, statistics: dict | None = None) -
     key = jax.random.key(config.seed)
     batch = _inputs(config, key, source.train.gather(order)[0])
     _check_range(config, batch)
-    method = configs.build(config, batch.shape[1:], total)
+    method = configs.build(config, batch.shape[1:], n, total)
     try:
         abstract = jax.eval_shape(method.init, key, batch)
         if not all(x.size for x in jax.tree.leaves(abstract)):

@@ -42,8 +42,11 @@ def fit(config: ml_collections.ConfigDict, folder: str | pathlib.Path) -> dict[s
     checkpoints = _open_checkpoints(config, folder)
     start, state = _restore_or_init(experiment, checkpoints)
     _announce(experiment, feed, start)
-    step, state = _train(experiment, run, feed, folder, checkpoints, start, state)
-    if step < experiment.total_steps:
+    meter = loop.Meter(config.train.batch_size, config.train.log_every)
+    step, state = _train(experiment, run, feed, folder, checkpoints, start, state, meter)
+    if meter.converged:
+        print(f"converged: nothing changes after step {step} of at most {experiment.total_steps}")
+    elif step < experiment.total_steps:
         print(f"stopped at step {step} of {experiment.total_steps}, saved; run the same command to go on")
         return {}
     return _finish(experiment, state, folder)
@@ -100,7 +103,7 @@ def _announce(experiment: Experiment, feed, start: int) -> None:
         print(f"{source.name} has no labels: {', '.join(without)} left out", flush=True)
 
 
-def _train(experiment, run, feed, folder, checkpoints, start, state) -> tuple[int, Any]:
+def _train(experiment, run, feed, folder, checkpoints, start, state, meter) -> tuple[int, Any]:
     config, total = experiment.config, experiment.total_steps
     if start >= total:
         checkpoints.close()
@@ -116,7 +119,7 @@ def _train(experiment, run, feed, folder, checkpoints, start, state) -> tuple[in
                 lambda block: place_batch(block, experiment.mesh, config.parallel, 1),
                 start=start,
                 stop=total,
-                meter=loop.Meter(config.train.batch_size, config.train.log_every),
+                meter=meter,
                 on_report=recorder.on_report,
                 pause_every=every,
                 on_pause=recorder.on_pause,

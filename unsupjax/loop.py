@@ -69,9 +69,13 @@ class Report(NamedTuple):
 
 
 class Meter:
-    """Collects the metrics of blocks and reports their means every `every` steps; refuses a loss that is not finite."""
+    """Collects the metrics of blocks and reports their means every `every` steps; refuses a loss that is not finite.
+
+    `converged` turns True when a step's metric of that name is 1.
+    """
 
     def __init__(self, batch_size: int, every: int):
+        self.converged = False
         self._batch_size, self._every = batch_size, every
         self._blocks: list[dict[str, np.ndarray]] = []
         self._since, self._steps = time.perf_counter(), 0
@@ -83,6 +87,7 @@ class Meter:
         if bad.any():
             first = step - len(bad) + 1 + int(bad.argmax())
             raise Diverged(f"the loss is {fetched['loss'][bad][0]} at step {first}")
+        self.converged |= bool(np.any(fetched.get("converged", False)))
         self._blocks.append(fetched)
         self._steps += len(bad)
         return self.report(step) if step // self._every > (step - len(bad)) // self._every else None
@@ -118,7 +123,8 @@ def train(
 ) -> tuple[int, Any]:
     """Runs steps `start` to `stop`; returns the step that was reached and the State there.
 
-    Metrics are fetched one block late, so that the device never waits for the host, except before a pause.
+    Metrics are fetched one block late, so that the device never waits for the host, except before a pause. A run
+    that has converged therefore ends a block later; by the contract of `converged` that changes nothing.
 
     Args:
         run: a compiled block of steps.
@@ -144,7 +150,7 @@ def train(
         state, metrics = run(state, place(block), *feed.shared)
         see(waiting)
         waiting = (step, metrics)
-        ending = step == stop or interrupted()
+        ending = step == stop or meter.converged or interrupted()
         if ending or any(step // n > before // n for n in pause_every):
             see(waiting)
             waiting = None

@@ -19,12 +19,17 @@ class Method(NamedTuple):
 
     Attributes:
         init: `(key, batch) -> State`.
-        step: `(State, batch) -> (State, metrics)`; metrics is a flat dict of float32 scalars, with `"loss"`.
+        step: `(State, batch) -> (State, metrics)`; metrics is a flat dict of float32 scalars, with `"loss"`. Where
+            it has `"converged"`, a 1 there says that no further step changes what was learnt, and ends a run.
         encode: `(State, x) -> [B, D]`, the representation; deterministic.
         decode: `(State, z) -> x`, for methods that reconstruct or generate.
         sample: `(State, key, n) -> x`, for methods that generate.
         log_prob: `(State, key, x, n) -> [B]`, a lower bound on log p(x) in nats from n latent samples, for
             methods that have a likelihood.
+        assign: `(State, x) -> [B]` int32, the cluster or unit of each example, for methods that cluster.
+        prototypes: `(State) -> [K, ...]`, what stands for each cluster or unit, in the space of inputs.
+        map: `(State, x) -> (som.Map, [B, D])`, the units with their grid, and the examples in the units' space,
+            for self-organizing maps.
     """
 
     init: Callable
@@ -33,6 +38,9 @@ class Method(NamedTuple):
     decode: Callable | None = None
     sample: Callable | None = None
     log_prob: Callable | None = None
+    assign: Callable | None = None
+    prototypes: Callable | None = None
+    map: Callable | None = None
 
 
 class State(NamedTuple):

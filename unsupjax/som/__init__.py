@@ -1,0 +1,20 @@
+"""Self-organizing maps: arrays in, arrays out."""
+
+from unsupjax.som.grid import Grid as Grid
+from unsupjax.som.grid import adjacency as adjacency
+from unsupjax.som.grid import distances as distances
+from unsupjax.som.grid import positions as positions
+from unsupjax.som.grid import usual_neighbours as usual_neighbours
+from unsupjax.som.map import Map as Map
+from unsupjax.som.quality import bmu as bmu
+from unsupjax.som.quality import distortion as distortion
+from unsupjax.som.quality import find as find
+from unsupjax.som.quality import hits as hits
+from unsupjax.som.quality import quantization_error as quantization_error
+from unsupjax.som.quality import topographic_error as topographic_error
+from unsupjax.som.quality import topographic_product as topographic_product
+from unsupjax.som.quality import transform as transform
+from unsupjax.som.quality import trustworthiness as trustworthiness
+from unsupjax.som.quality import u_matrix as u_matrix
+from unsupjax.som.training import Fit as Fit
+from unsupjax.som.training import fit as fit
