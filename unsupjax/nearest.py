@@ -17,7 +17,7 @@ import jax.numpy as jnp
 
 METRICS = ("euclidean", "cosine", "manhattan")
 _TILE = {"cpu": 2**19, "default": 2**25}  # distances in a tile: on CPU what the second-level cache holds
-_GROUP = 64  # tiles summed before their sum is added to the total, which keeps float32 sums of millions of rows exact
+_GROUP = 8  # rows for each unit that are summed before their sum joins the total: float32 sums of millions stay exact
 
 
 class Units(NamedTuple):
@@ -250,7 +250,7 @@ def accumulate(
     """
     units, (n, d), k = prepare(codebook, metric), x.shape, codebook.shape[0]
     rows = tile_rows(n, k)
-    tiles = -(-n // rows)
+    tiles, together = -(-n // rows), max(1, _GROUP * k // rows)
 
     def body(carry, start, fresh):
         totals, indices = carry
@@ -277,15 +277,14 @@ def accumulate(
 
     def group(g, carry):
         totals, indices = carry
-        partial, indices = fold(
-            body, (nothing, indices), n, rows, g * _GROUP, jnp.minimum((g + 1) * _GROUP, tiles)
-        )
+        last = jnp.minimum((g + 1) * together, tiles)
+        partial, indices = fold(body, (nothing, indices), n, rows, g * together, last)
         return jax.tree.map(jnp.add, totals, partial), indices
 
     start = (nothing, jnp.zeros_like(x, jnp.int32, (n,)))
     if tiles == 1:
         return fold(body, start, n, rows)
-    return jax.lax.fori_loop(0, -(-tiles // _GROUP), group, start)
+    return jax.lax.fori_loop(0, -(-tiles // together), group, start)
 
 
 def expanded(

@@ -106,14 +106,17 @@ def _fit(
         centers = SEEDINGS[init](jax.random.fold_in(key, i), x, k, mass, metric, axis_name)
         return nearest.normalize(centers) if metric == "cosine" else centers
 
-    def run(i):
-        return lloyd(x, start(i), weights, tolerance, iterations, metric, precision, axis_name)
-
     def better(i, best):
-        other = run(i)
+        other = lloyd(x, start(i), weights, tolerance, iterations, metric, precision, axis_name)
         return jax.tree.map(lambda a, b: jnp.where(other.inertia < best.inertia, a, b), other, best)
 
-    return jax.lax.fori_loop(1, restarts, better, run(0)) if restarts > 1 else run(0)
+    none = Fit(
+        jnp.zeros((k, x.shape[1])),
+        jnp.zeros_like(x, jnp.int32, (len(x),)),
+        jnp.asarray(jnp.inf),
+        jnp.asarray(0),
+    )
+    return jax.lax.fori_loop(0, restarts, better, none)
 
 
 def lloyd(

@@ -84,18 +84,18 @@ def parallel(
     k-means++ on these rows, weighted by how many rows of the data each is nearest to, gives the centres
     (Bahmani et al., VLDB 2012; each round draws exactly 2 K rows instead of 2 K on average).
     """
-    keys = jax.random.split(key, ROUNDS + 2)
-    drawn, _ = draw(keys[0], x, weights, 1, axis_name)
-    closest = squared_to(x, drawn, metric)[0]
-    candidates = [drawn]
-    for i in range(ROUNDS):
-        drawn, _ = draw(keys[i + 1], x, weights * closest, 2 * k, axis_name)
+    first, _ = draw(jax.random.fold_in(key, 0), x, weights, 1, axis_name)
+
+    def add(closest, i):
+        drawn, _ = draw(jax.random.fold_in(key, i), x, weights * closest, 2 * k, axis_name)
         _, distance = nearest.find(x, drawn, metric=metric)
-        closest = jnp.minimum(closest, 2 * distance if metric == "cosine" else jnp.square(distance))
-        candidates.append(drawn)
-    candidates = jnp.concatenate(candidates)
+        return jnp.minimum(closest, 2 * distance if metric == "cosine" else jnp.square(distance)), drawn
+
+    _, drawn = jax.lax.scan(add, squared_to(x, first, metric)[0], jnp.arange(1, ROUNDS + 1))
+    candidates = jnp.concatenate([first, drawn.reshape(-1, x.shape[1])])
     totals, _ = nearest.accumulate(x, candidates, weights=weights, metric=metric)
-    return plus_plus(keys[-1], candidates, k, psum(totals.counts, axis_name), metric, None)
+    last = jax.random.fold_in(key, ROUNDS + 1)
+    return plus_plus(last, candidates, k, psum(totals.counts, axis_name), metric, None)
 
 
 def random_rows(
