@@ -49,8 +49,9 @@ def test_every_config_builds(path):
     config = module.get_config()
     check(config)
     shape = (28, 28, 1) if "mnist" in path.stem else (8, 8, 1) if "digits" in path.stem else (12,)
-    method = build(config, shape, 100)
-    jax.eval_shape(method.init, jax.random.key(0), np.zeros((2, *shape), np.float32))
+    method = build(config, shape, 60_000, 100)
+    batch = jax.ShapeDtypeStruct((config.train.batch_size, *shape), np.float32)
+    jax.eval_shape(method.init, jax.random.key(0), batch)
     assert f"--config=configs/{path.name}" in module.__doc__ or path.stem == "autoencoder_digits"
 
 
@@ -116,7 +117,40 @@ def test_a_value_that_a_factory_refuses_is_a_user_error(section, field, value, m
     config = tiny()
     config[section][field] = value
     with pytest.raises(UserError, match=message):
-        build(config, (8, 8, 1), 10)
+        build(config, (8, 8, 1), 1438, 10)
+
+
+def test_methods_without_networks_have_no_sections_for_them():
+    config = experiment(data={"source": "digits"}, method={"name": "kmeans"})
+    check(config)
+    assert not {"encoder", "decoder", "optimizer", "schedule"} & set(config)
+    build(config, (8, 8, 1), 1438, 10)
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        (
+            {"method": {"name": "kmeans"}, "encoder": {"name": "mlp"}},
+            "config.encoder: the method 'kmeans' takes none",
+        ),
+        (
+            {"method": {"name": "vae"}, "encoder": {"name": "mlp"}},
+            "config.decoder is missing, and the method 'vae'",
+        ),
+        ({"method": {"name": "k-means"}}, "did you mean 'kmeans'"),
+    ],
+)
+def test_sections_must_be_those_of_the_method(sections, message):
+    with pytest.raises(UserError, match=message):
+        experiment(data={"source": "digits"}, **sections)
+
+
+def test_a_method_changed_to_one_with_networks_is_refused():
+    config = experiment(data={"source": "digits"}, method={"name": "kmeans"})
+    config.method.name = "vae"
+    with pytest.raises(UserError, match="config.method.clusters is unknown|config.encoder is missing"):
+        check(config)
 
 
 def test_schedules():

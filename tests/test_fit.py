@@ -237,3 +237,19 @@ def test_results_do_not_depend_on_the_executor(undisturbed, tmp_path):
     results = fit(tiny(parallel="pmap"), tmp_path / "run")
     for name, value in undisturbed[1].items():
         np.testing.assert_allclose(results[name], value, rtol=1e-3, err_msg=name)
+
+
+def test_a_run_that_converges_is_done(tmp_path, capsys):
+    """k-means: no networks, no optimizer; ends early, is judged, and the same command only judges it again."""
+    config = experiment(
+        data={"source": "digits"},
+        method={"name": "kmeans", "clusters": 4, "tolerance": 1e-2},
+        train={"batch_size": 1432, "epochs": 200.0, "steps_per_call": 4, "log_every": 8},
+        evaluate={"run": ("clusters",)},
+    )
+    results = fit(config, tmp_path / "run")
+    out = capsys.readouterr().out
+    assert "converged: nothing changes after step" in out and "stopped" not in out
+    assert results["clusters_used"] == 4 and results["clusters_purity"] > 0.25
+    assert fit(config, tmp_path / "run") == results
+    assert (tmp_path / "run" / "evaluation.json").exists()

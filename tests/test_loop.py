@@ -56,6 +56,25 @@ def test_an_interruption_ends_after_a_pause():
     assert step == 3 and pauses == [(3, 3)] and reports[-1].step == 3
 
 
+def test_a_run_that_has_converged_ends_a_block_later():
+    feed = Feed(lambda a, b: (np.arange(i, i + 3) for i in range(a, b, 3)), None, ())
+    pauses, meter = [], Meter(10, 100)
+    step, _ = train(
+        lambda state, steps: (state, {"loss": 1.0 + steps, "converged": (steps >= 4).astype(np.float32)}),
+        0,
+        feed,
+        lambda block: block,
+        start=0,
+        stop=300,
+        meter=meter,
+        on_report=lambda report: None,
+        pause_every=(),
+        on_pause=lambda step, state: pauses.append(step),
+        interrupted=lambda: False,
+    )
+    assert meter.converged and step == 9 and pauses == [9]
+
+
 def test_a_loss_that_is_not_finite_names_its_step_and_is_never_saved():
     losses = np.arange(1.0, 100.0)
     losses[4] = np.nan

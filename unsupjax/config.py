@@ -161,7 +161,8 @@ def experiment(
         if section in taken and not (value or section in usual):
             raise UserError(f"config.{section} is missing, and the method {method['name']!r} needs one")
     config = {"seed": seed, "dtype": dtype, "parallel": parallel}
-    for section, given in {"method": method} | {s: described[s] or usual[s] for s in taken}.items():
+    sections = {"method": method} | {section: described[section] or usual[section] for section in taken}
+    for section, given in sections.items():
         factory = choose(f"config.{section}.name", given["name"], FACTORIES[section])
         rest = {k: v for k, v in given.items() if k != "name"}
         config[section] = {"name": given["name"]} | _filled(section, factory, rest)

@@ -10,6 +10,7 @@ from unsupjax import experiment as experiments
 from unsupjax import loop, workdir
 from unsupjax.checkpoint import Checkpoints, snapshot
 from unsupjax.errors import UserError
+from unsupjax.evaluate import summary
 from unsupjax.experiment import Experiment
 from unsupjax.parallel import place_batch, replicated
 
@@ -132,9 +133,8 @@ def _train(experiment, run, feed, folder, checkpoints, start, state, meter) -> t
             if last is None
             else f"the last good checkpoint is that of step {last}"
         )
-        raise loop.Diverged(
-            f"{error}; {left}. Lower config.optimizer.learning_rate or look at the data."
-        ) from None
+        mend = "Lower config.optimizer.learning_rate or look" if "optimizer" in config else "Look"
+        raise loop.Diverged(f"{error}; {left}. {mend} at the data.") from None
     finally:
         recorder.close()
 
@@ -187,7 +187,6 @@ def _finish(experiment: Experiment, state: Any, folder: pathlib.Path) -> dict[st
     results = experiments.judge(experiment, judged)
     workdir.write_json(folder / "evaluation.json", results)
     experiments.draw(experiment, judged, folder)
-    width = max(map(len, results), default=0)
-    print("\n".join(f"  {name:<{width}}  {value:.5g}" for name, value in results.items()))
+    print(summary(results))
     print(f"figures, metrics and checkpoints: {folder}", flush=True)
     return results

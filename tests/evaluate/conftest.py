@@ -1,4 +1,7 @@
-"""A linear autoencoder (PCA) on three overlapping classes of 4x4 images, known in closed form."""
+"""A linear autoencoder (PCA) on three overlapping classes of 4x4 images, known in closed form.
+
+Some of the examples are a codebook on a grid besides.
+"""
 
 from typing import Any, NamedTuple
 
@@ -9,12 +12,14 @@ import pytest
 
 from unsupjax.evaluate import subject as make_subject
 from unsupjax.methods.base import Method
+from unsupjax.som import Grid, Map
 
 
 class PCAState(NamedTuple):
     step: jax.Array
     key: jax.Array
     params: Any
+    codebook: Any = None
 
 
 def encode(state, x):
@@ -29,6 +34,19 @@ def sample(state, key, n):
     return decode(state, jax.random.normal(key, (n, state.params["code"]["kernel"].shape[1])))
 
 
+def assign(state, x):
+    differences = x.reshape(len(x), 1, -1) - state.codebook[None]
+    return jnp.argmin(jnp.square(differences).sum(-1), axis=1).astype(jnp.int32)
+
+
+def prototypes(state):
+    return state.codebook.reshape(-1, 4, 4, 1)
+
+
+def locate(state, x):
+    return Map(state.codebook, Grid(3, 4, "hexagonal")), x.reshape(len(x), -1)
+
+
 def images(rng, y):
     pattern = np.random.default_rng(7).uniform(0.2, 0.8, (3, 4, 4, 1))
     return np.clip(pattern[y] + rng.normal(0, 0.25, (len(y), 4, 4, 1)), 0, 1).astype(np.float32)
@@ -36,15 +54,16 @@ def images(rng, y):
 
 @pytest.fixture(scope="session")
 def subject():
-    """90 training and 45 test examples with labels 2, 5, 9 and codes of 3 dimensions."""
+    """90 training and 45 test examples with labels 2, 5, 9, codes of 3 dimensions and 12 units."""
     rng = np.random.default_rng(0)
     y_train, y_test = np.arange(90) % 3, np.arange(45) % 3
     x_train, x_test = images(rng, y_train), images(rng, y_test)
     flat = x_train.reshape(90, 16)
     kernel = np.linalg.svd(flat - flat.mean(0), full_matrices=False)[2][:3].T
     params = {"code": {"kernel": jnp.asarray(kernel)}, "mean": jnp.asarray(flat.mean(0))}
-    state = PCAState(jnp.zeros((), jnp.int32), jax.random.key(0), params)
-    method = Method(None, None, encode, decode, sample)
+    state = PCAState(jnp.zeros((), jnp.int32), jax.random.key(0), params, jnp.asarray(flat[:12]))
+    functions = {"assign": assign, "prototypes": prototypes, "map": locate}
+    method = Method(None, None, encode, decode, sample, **functions)
     names = np.array([2, 5, 9])
     labels = tuple(f"class {i}" for i in range(10))
     train, test = (x_train, names[y_train]), (x_test, names[y_test])

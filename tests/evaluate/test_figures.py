@@ -8,13 +8,17 @@ import pytest
 from PIL import Image
 
 from unsupjax.errors import UserError
-from unsupjax.evaluate import FIGURES, learning_curves
+from unsupjax.evaluate import FIGURES, NEEDS, learning_curves
 from unsupjax.evaluate.figures.curves import read_curves
 from unsupjax.evaluate.figures.embedding import embed
 from unsupjax.evaluate.figures.pictures import mosaic
 from unsupjax.evaluate.figures.style import spans_decades
 
-SETTINGS = {"scores": {"normal_label": 5}, "tsne": {"examples": 60}}
+SETTINGS = {
+    "clustering_panels": {"plane": "pca", "algorithms": ("kmeans", "dbscan")},
+    "scores": {"normal_label": 5},
+    "tsne": {"examples": 60},
+}
 
 
 def drawn(path):
@@ -50,16 +54,26 @@ def test_vectors_are_drawn_too(subject, tmp_path, dims):
         FIGURES["filters"](vectors, tmp_path / "filters.png")
 
 
-def test_a_map_without_labels_is_drawn(subject, tmp_path):
-    FIGURES["tsne"](subject._replace(y_train=None, y_test=None), tmp_path / "tsne.png", examples=30)
-    drawn(tmp_path / "tsne.png")
+@pytest.mark.parametrize("name", [name for name in FIGURES if "labels" not in NEEDS[name]])
+def test_unlabelled_data_is_drawn(subject, tmp_path, name):
+    unlabelled = subject._replace(y_train=None, y_test=None, label_names=None)
+    FIGURES[name](unlabelled, tmp_path / "figure.png", **SETTINGS.get(name, {}))
+    drawn(tmp_path / "figure.png")
+
+
+@pytest.mark.parametrize("name", [name for name in FIGURES if "labels" in NEEDS[name]])
+def test_labels_are_asked_for_by_name(subject, tmp_path, name):
+    unlabelled = subject._replace(y_train=None, y_test=None, label_names=None)
+    with pytest.raises(UserError, match=f"'{name}' needs labels"):
+        FIGURES[name](unlabelled, tmp_path / "figure.png", **SETTINGS.get(name, {}))
 
 
 @pytest.mark.parametrize(
-    ("name", "what"), [("reconstructions", "decode"), ("samples", "sample"), ("scores", "decode")]
+    ("name", "what"),
+    [(name, what) for name in FIGURES for what in NEEDS[name] if what != "labels"],
 )
 def test_what_the_method_lacks_is_named(subject, tmp_path, name, what):
-    without = subject._replace(method=subject.method._replace(decode=None, sample=None))
+    without = subject._replace(method=subject.method._replace(**{what: None}))
     with pytest.raises(UserError, match=f"'{name}' needs a method with `{what}`"):
         FIGURES[name](without, tmp_path / "figure.png", **SETTINGS.get(name, {}))
 

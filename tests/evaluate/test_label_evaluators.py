@@ -8,7 +8,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from unsupjax.errors import UserError
-from unsupjax.evaluate import EVALUATORS, kmeans, knn, knn_predict, linear_probe
+from unsupjax.evaluate import EVALUATORS, NEEDS, kmeans, knn, knn_predict, linear_probe
 from unsupjax.evaluate.linear_probe import standardized
 
 
@@ -88,7 +88,7 @@ def test_kmeans_finds_separate_classes_and_nothing_in_shuffled_labels(subject):
     assert kmeans(separate) == kmeans(separate)
 
 
-LABELLED = ["linear_probe", "knn", "kmeans", "anomaly", "fine_tune"]
+LABELLED = [name for name in EVALUATORS if "labels" in NEEDS[name]]
 
 
 @pytest.mark.parametrize("name", LABELLED)

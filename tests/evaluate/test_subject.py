@@ -62,6 +62,7 @@ def test_every_hyperparameter_is_keyword_only_with_a_plain_default_and_documente
 
 def test_needs_are_listed_for_all():
     assert set(NEEDS) == set(EVALUATORS) | set(FIGURES)
+    assert not set(EVALUATORS) & set(FIGURES)  # both have their arguments in the same section of a config
     source = {name: inspect.getsource(inspect.getmodule(f)) for name, f in (EVALUATORS | FIGURES).items()}
     for name, needs in NEEDS.items():
         if "labels" in needs and name != "scores":

@@ -1,14 +1,31 @@
-"""Judging a trained method through `encode`, `decode`, `sample` and `log_prob` alone.
+"""Judging a trained method through its functions alone: `encode`, and those optional ones that it has.
 
 `EVALUATORS` and `FIGURES` name everything for configs. An evaluator is
 `f(subject, *, ...) -> dict[str, float]`, a figure `f(subject, path, *, ...) -> None`; their keyword-only
 parameters are their hyperparameters. A `UserError` says what a subject lacks.
 """
 
+from unsupjax.cluster.scores import hungarian_accuracy as hungarian_accuracy
+from unsupjax.cluster.scores import purity as purity
 from unsupjax.evaluate.anomaly import anomaly as anomaly
-from unsupjax.evaluate.clustering import hungarian_accuracy as hungarian_accuracy
-from unsupjax.evaluate.clustering import purity as purity
-from unsupjax.evaluate.figures import filters, reconstructions, samples, scores, tsne
+from unsupjax.evaluate.clusterings import clusterings as clusterings
+from unsupjax.evaluate.clusterings import summary as summary
+from unsupjax.evaluate.clusters import clusters as clusters
+from unsupjax.evaluate.figures import (
+    clustering_panels,
+    component_planes,
+    dendrogram,
+    filters,
+    hits,
+    label_map,
+    pca,
+    prototypes,
+    reconstructions,
+    samples,
+    scores,
+    tsne,
+    u_matrix,
+)
 from unsupjax.evaluate.figures import learning_curves as learning_curves
 from unsupjax.evaluate.fine_tune import fine_tune as fine_tune
 from unsupjax.evaluate.jacobian import jacobian as jacobian
@@ -18,12 +35,15 @@ from unsupjax.evaluate.knn import knn_predict as knn_predict
 from unsupjax.evaluate.likelihood import likelihood as likelihood
 from unsupjax.evaluate.linear_probe import linear_probe as linear_probe
 from unsupjax.evaluate.reconstruction import reconstruction as reconstruction
+from unsupjax.evaluate.som import som as som
 from unsupjax.evaluate.subject import Subject as Subject
 from unsupjax.evaluate.subject import map_batches as map_batches
 from unsupjax.evaluate.subject import subject as subject
 
 EVALUATORS = {
     "anomaly": anomaly,
+    "clusterings": clusterings,
+    "clusters": clusters,
     "fine_tune": fine_tune,
     "jacobian": jacobian,
     "kmeans": kmeans,
@@ -31,28 +51,48 @@ EVALUATORS = {
     "likelihood": likelihood,
     "linear_probe": linear_probe,
     "reconstruction": reconstruction,
+    "som": som,
 }
 
-FIGURES = {
+FIGURES = {  # no name of an evaluator: both have their arguments in `config.evaluate`
+    "clustering_panels": clustering_panels,
+    "component_planes": component_planes,
+    "dendrogram": dendrogram,
     "filters": filters,
+    "hits": hits,
+    "label_map": label_map,
+    "pca": pca,
+    "prototypes": prototypes,
     "reconstructions": reconstructions,
     "samples": samples,
     "scores": scores,
     "tsne": tsne,
+    "u_matrix": u_matrix,
 }
 
 NEEDS = {  # what each cannot do without: labels, or an optional function of the method
     "anomaly": ("labels", "decode"),
+    "clustering_panels": ("labels",),
+    "clusterings": ("labels",),
+    "clusters": ("assign",),
+    "component_planes": ("map",),
+    "dendrogram": (),
     "filters": (),
     "fine_tune": ("labels",),
+    "hits": ("map",),
     "jacobian": (),
     "kmeans": ("labels",),
     "knn": ("labels",),
+    "label_map": ("labels", "map"),
     "likelihood": ("log_prob",),
     "linear_probe": ("labels",),
+    "pca": (),
+    "prototypes": ("prototypes",),
     "reconstruction": ("decode",),
     "reconstructions": ("decode",),
     "samples": ("sample",),
     "scores": ("labels", "decode"),
+    "som": ("map",),
     "tsne": (),
+    "u_matrix": ("map",),
 }

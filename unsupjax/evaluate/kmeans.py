@@ -3,9 +3,9 @@
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
+from unsupjax.cluster.scores import hungarian_accuracy, purity
 from unsupjax.errors import UserError
 from unsupjax.evaluate import require
-from unsupjax.evaluate.clustering import hungarian_accuracy, purity
 from unsupjax.evaluate.subject import Subject, host_seed
 
 

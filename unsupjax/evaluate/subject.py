@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from unsupjax.errors import UserError
+from unsupjax.errors import UserError, choose
 from unsupjax.methods.base import Method
 
 
@@ -15,7 +15,7 @@ class Subject(NamedTuple):
     """A trained method, its data and their codes: the one argument that every evaluator and figure takes.
 
     Attributes:
-        method: the method; only `encode`, `decode`, `sample` and `log_prob` are called.
+        method: the method; `init` and `step` are not called.
         state: its trained State.
         key: typed PRNG key from which every random choice of an evaluation follows.
         x_train: training inputs as the method sees them, `[N, ...]`.
@@ -104,6 +104,16 @@ def map_batches(fn: Callable, x: Any, batch_size: int, *args: Any) -> np.ndarray
         return jax.tree.map(lambda a: a[index], x)
 
     return np.concatenate([np.asarray(apply(*args, batch(i))) for i in range(0, n, batch_size)])[:n]
+
+
+def points_of(subject: Subject, space: str, user: str) -> np.ndarray:
+    """The test examples as points `[M, D]` of a space: "inputs", flattened, or "codes".
+
+    Raises:
+        UserError: there is no such space; `user` is the evaluator or figure that asks.
+    """
+    spaces = {"inputs": subject.x_test.reshape(len(subject.x_test), -1), "codes": subject.z_test}
+    return choose(f"config.evaluate.{user}.space", space, spaces)
 
 
 def random_subset(key: jax.Array, total: int, n: int) -> np.ndarray:

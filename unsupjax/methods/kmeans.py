@@ -95,7 +95,7 @@ def kmeans(
             zeros(centers.shape), zeros(centers.shape[:2]), zeros(restarts), zeros(restarts), zeros(restarts)
         )
         centers = centers.reshape(restarts, clusters, *batch.shape[1:])
-        runs = Run(centers, totals, jnp.full(restarts, jnp.inf), zeros(restarts, bool))
+        runs = Run(centers, totals, jnp.full(restarts, jnp.inf, jnp.float32), zeros(restarts, bool))
         return KMeansState(jnp.zeros((), jnp.int32), key, runs, jnp.zeros((), jnp.int32))
 
     def collect(rows, centers, weights):
@@ -161,7 +161,7 @@ def kmeans(
 
 
 def _flat(x: jax.Array) -> jax.Array:
-    return x.reshape(len(x), -1)
+    return jnp.asarray(x).reshape(len(x), -1)
 
 
 def _mean_variance(centers: jax.Array, totals: nearest.Totals, metric: str) -> jax.Array:

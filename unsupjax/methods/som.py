@@ -87,7 +87,7 @@ def som(
     rule = Rule(grid, neighbourhood, metric, missing, "highest", axis_name)
     apart = lambda: None if is_separable(grid, neighbourhood) else squared_distances(grid)
     radius_at = lambda progress: DECAYS[decay](start_radius, end_radius, progress)
-    flat = lambda x: x.reshape(len(x), -1)
+    flat = lambda x: jnp.asarray(x).reshape(len(x), -1)
 
     def init(key, batch):
         codebook = STARTS[start](key, flat(batch), grid, missing, None)

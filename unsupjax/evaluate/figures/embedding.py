@@ -4,15 +4,26 @@ from pathlib import Path
 
 import numpy as np
 
+from unsupjax.errors import choose
+from unsupjax.evaluate import require
+from unsupjax.evaluate.clusters import assigned
 from unsupjax.evaluate.figures import style
+from unsupjax.evaluate.figures.thumbnails import scatter_images
 from unsupjax.evaluate.subject import Subject, host_seed, random_subset
 
 _FFT_FROM = 8_000  # points; below it Barnes-Hut is the faster one
-_NAMED = 20  # classes in a legend that can still be read
+_MOST = 50_000  # points drawn
 
 
-def tsne(subject: Subject, path: str | Path, *, examples: int = 2000, perplexity: float = 30.0) -> None:
-    """Draw a t-SNE map of the codes, coloured by label (van der Maaten and Hinton, JMLR 2008; openTSNE).
+def tsne(
+    subject: Subject,
+    path: str | Path,
+    *,
+    examples: int = 2000,
+    perplexity: float = 30.0,
+    colour: str = "labels",
+) -> None:
+    """Draw a t-SNE map of the codes (van der Maaten and Hinton, JMLR 2008; openTSNE).
 
     The codes are those of test examples, and of training examples as well where there are fewer than
     `examples` of them, drawn at random. Distances between far clusters mean little in such a map.
@@ -20,20 +31,41 @@ def tsne(subject: Subject, path: str | Path, *, examples: int = 2000, perplexity
     Args:
         subject: what is shown.
         path: the PNG to write.
-        examples: number of points.
+        examples: number of points, at most 50,000.
         perplexity: effective number of neighbours; lowered to a third of the points where they are few.
+        colour: "labels" (one colour where there are none), "clusters" that the method assigns, or "images": the
+            inputs themselves, as many as fit without overlap.
+
+    Raises:
+        UserError: the colour is unknown, or the method or the data lacks what it shows.
     """
-    z, y = _chosen(subject, examples)
+    _check(subject, colour, "tsne")
+    chosen = _chosen(subject, examples, "tsne")
+    z = _rows(subject.z_test, subject.z_train, chosen)
     perplexity = min(perplexity, (len(z) - 1) / 3)
     points = embed(z, perplexity, host_seed(subject.key))
-    figure = style.new_figure(5.8 if y is None else 7.0, 5.4)
-    ax = figure.subplots()
-    _scatter(ax, points, y, subject.label_names)
     title = f"t-SNE of {len(z):,} codes (perplexity {perplexity:.3g})"
-    style.polish(ax, title, "t-SNE 1", "t-SNE 2")
-    ax.set(xticks=[], yticks=[])
-    ax.set_aspect("equal", adjustable="datalim")
-    style.save(figure, path)
+    _draw(subject, path, points, chosen, colour, title, ("t-SNE 1", "t-SNE 2"), "tsne")
+
+
+def pca(subject: Subject, path: str | Path, *, examples: int = 2000, colour: str = "labels") -> None:
+    """Draw the codes in the plane of their two principal components, with the variance that each explains.
+
+    Args:
+        subject: what is shown.
+        path: the PNG to write.
+        examples: number of points, at most 50,000: test examples, and training examples where they are too few.
+        colour: "labels" (one colour where there are none), "clusters" that the method assigns, or "images": the
+            inputs themselves, as many as fit without overlap.
+
+    Raises:
+        UserError: the colour is unknown, or the method or the data lacks what it shows.
+    """
+    _check(subject, colour, "pca")
+    chosen = _chosen(subject, examples, "pca")
+    points, explained = principal_plane(_rows(subject.z_test, subject.z_train, chosen))
+    names = tuple(f"component {i + 1} ({share:.1%} of the variance)" for i, share in enumerate(explained))
+    _draw(subject, path, points, chosen, colour, f"PCA of {len(points):,} codes", names, "pca")
 
 
 def embed(z: np.ndarray, perplexity: float, seed: int) -> np.ndarray:
@@ -52,26 +84,72 @@ def embed(z: np.ndarray, perplexity: float, seed: int) -> np.ndarray:
     )
 
 
-def _chosen(subject: Subject, examples: int) -> tuple[np.ndarray, np.ndarray | None]:
-    """Codes and labels of test examples, topped up with training examples."""
+def principal_plane(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The first two principal components `[N, 2]` of codes `[N, D]`, and the share of variance of each, `[2]`."""
+    from sklearn.decomposition import PCA
+
+    fitted = PCA(min(2, z.shape[1], len(z)), svd_solver="full").fit(z)
+    missing = 2 - fitted.n_components_
+    points = np.pad(fitted.transform(z), [(0, 0), (0, missing)])
+    return points, np.pad(np.nan_to_num(fitted.explained_variance_ratio_), (0, missing))
+
+
+def _check(subject: Subject, colour: str, user: str) -> None:
+    """Refuses before the long computation what cannot be shown after it."""
+    choose(f"config.evaluate.{user}.colour", colour, dict.fromkeys(("labels", "clusters", "images")))
+    if colour == "clusters":
+        require.function(subject.method, "assign", user)
+    if colour == "images":
+        require.images(subject.x_test, user)
+
+
+def _chosen(subject: Subject, examples: int, user: str) -> tuple[np.ndarray, np.ndarray]:
+    """Which test examples are drawn, and which training examples they are topped up with."""
+    available = len(subject.z_test) + len(subject.z_train)
+    if min(examples, available) > _MOST:
+        print(f"{user}: {_MOST:,} of {available:,} codes are drawn, chosen at random")
+    examples = min(examples, _MOST)
     test = random_subset(subject.key, len(subject.z_test), examples)
-    train = random_subset(subject.key, len(subject.z_train), examples - len(test))
-    z = np.concatenate([subject.z_test[test], subject.z_train[train]])
-    if subject.y_test is None or subject.y_train is None:
-        return z, None
-    return z, np.concatenate([subject.y_test[test], subject.y_train[train]])
+    return test, random_subset(subject.key, len(subject.z_train), examples - len(test))
 
 
-def _scatter(ax, points: np.ndarray, y: np.ndarray | None, label_names: tuple[str, ...] | None) -> None:
-    """The points by class: ten colours, then the same with the next marker."""
+def _rows(test: np.ndarray, train: np.ndarray, chosen: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    return np.concatenate([test[chosen[0]], train[chosen[1]]])
+
+
+def _draw(subject, path, points, chosen, colour, title, names, user) -> None:
+    """The points in that colour, as one figure."""
+    y, label_names = None, subject.label_names
+    if colour != "clusters" and subject.y_test is not None and subject.y_train is not None:
+        y = _rows(subject.y_test, subject.y_train, chosen)
+    if colour != "labels":
+        x = _rows(subject.x_test, subject.x_train, chosen)
+    if colour == "clusters":
+        y, label_names, title = assigned(subject, x, user), None, f"{title}, coloured by cluster"
+    scale = 1.4 if colour == "images" else 1.0
+    figure = style.new_figure(scale * (5.8 if y is None else 7.0), scale * 5.4)
+    ax = figure.subplots()
+    style.polish(ax, title, *names)
+    if colour == "images":
+        drawn = scatter_images(ax, points, x, y, label_names)
+        ax.set_title(f"{title}, {drawn:,} of them as images", fontsize=11)
+    else:
+        scatter(ax, points, y, label_names)
+        ax.set_aspect("equal", adjustable="datalim")
+    ax.set(xticks=[], yticks=[])
+    style.save(figure, path)
+
+
+def scatter(ax, points: np.ndarray, y: np.ndarray | None, label_names: tuple[str, ...] | None) -> None:
+    """Draws points `[N, 2]` by class, with a legend where the classes can be told apart."""
     dots = {"s": 40_000 / (len(points) + 4_000), "linewidths": 0}
     if y is None:
         ax.scatter(*points.T, color=style.PALETTE[0], alpha=0.7, **dots)
         return
     classes = np.unique(y)
     for i, label in enumerate(classes):
-        marker, colour = style.MARKERS[i // 10 % 10], style.PALETTE[i % 10]
+        colour, marker = style.class_look(i)
         name = style.class_name(label, label_names)
         ax.scatter(*points[y == label].T, color=colour, marker=marker, alpha=0.8, label=name, **dots)
-    if len(classes) <= _NAMED:
+    if len(classes) <= style.NAMED:
         ax.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False, fontsize=9, markerscale=2)

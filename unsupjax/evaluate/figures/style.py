@@ -12,6 +12,7 @@ PALETTE = (
 )  # fmt: skip
 MARKERS = "o^sDvPX<>*"
 DPI = 150
+NAMED = 20  # classes in a legend that can still be read
 
 
 def new_figure(width: float, height: float):
@@ -58,3 +59,26 @@ def spans_decades(values: np.ndarray) -> bool:
 def class_name(label: int, label_names: tuple[str, ...] | None) -> str:
     """The name of a label, or its number."""
     return str(label) if label_names is None else label_names[label]
+
+
+def class_look(index: int) -> tuple[str, str]:
+    """Colour and marker of the class or cluster of that rank: ten colours, then the same with the next marker."""
+    return PALETTE[index % 10], MARKERS[index // 10 % 10]
+
+
+def class_colours(index: np.ndarray, opacity: np.ndarray) -> np.ndarray:
+    """Colours `[N, 3]` of classes by rank `[N]`, mixed with white by `1 - opacity` `[N]`."""
+    from matplotlib.colors import to_rgb
+
+    colours = np.array([to_rgb(class_look(i)[0]) for i in index])
+    return 1 - (1 - colours) * np.asarray(opacity)[:, None]
+
+
+def class_legend(where, names: list[str], **place) -> None:
+    """A legend of class names by rank, where they are at most 20: to the right of axes, or placed as told."""
+    from matplotlib.patches import Patch
+
+    if len(names) <= NAMED:
+        patches = [Patch(color=class_look(i)[0], label=name) for i, name in enumerate(names)]
+        place = place or {"loc": "upper left", "bbox_to_anchor": (1, 1)}
+        where.legend(handles=patches, frameon=False, fontsize=9, **place)

@@ -1,0 +1,25 @@
+"""k-means, hierarchical clustering and density-based clustering of digits, side by side: on pixels, and on the codes of
+an autoencoder.
+
+    python train.py --config=configs/clusters_digits.py
+
+"""
+
+from unsupjax.config import experiment
+
+
+def get_config():
+    """The experiment."""
+    return experiment(
+        data={"source": "digits", "holdout": 0.5},
+        method={"name": "autoencoder", "latent_dim": 10},
+        encoder={"name": "mlp", "features": (256, 128)},
+        decoder={"name": "mlp", "features": (128, 256)},
+        optimizer={"name": "adam", "learning_rate": 1e-3},
+        schedule={"name": "cosine"},
+        train={"batch_size": 128, "steps": 2000},
+        evaluate={
+            "run": ("clusterings",),
+            "figures": ("clustering_panels", "dendrogram", "tsne"),
+        },
+    )

@@ -1,0 +1,27 @@
+"""A self-organizing map of the pixels of MNIST, on a torus.
+
+    python train.py --config=configs/som_mnist.py
+
+"""
+
+from unsupjax.config import experiment
+
+
+def get_config():
+    """The experiment."""
+    return experiment(
+        data={"source": "tfds:mnist"},
+        method={
+            "name": "som",
+            "height": 20,
+            "width": 20,
+            "toroidal": True,
+            "end_radius": 0.65,
+            "decay": "exponential",
+        },
+        train={"batch_size": 2048, "epochs": 20.0, "log_every": 50},
+        evaluate={
+            "run": ("som", "clusters", "reconstruction"),
+            "figures": ("prototypes", "label_map", "u_matrix", "hits"),
+        },
+    )
