@@ -22,7 +22,7 @@ CONV = lambda dtype: (
     models.ConvDecoder(SHAPE, (16, 8), dtype=dtype),
 )
 
-CASES = {  # method, its networks, its arguments
+CASES = {  # method, its networks if it has any, its arguments
     "autoencoder": (methods.autoencoder, DEEP, {"latent_dim": 6}),
     "autoencoder-tied": (methods.autoencoder, DEEP, {"latent_dim": 6, "tied": True}),
     "autoencoder-conv": (methods.autoencoder, CONV, {"latent_dim": 6}),
@@ -39,6 +39,56 @@ CASES = {  # method, its networks, its arguments
     "contractive": (methods.contractive, FLAT, {"latent_dim": 20}),
     "contractive-exact": (methods.contractive, DEEP, {"latent_dim": 6, "estimator": "exact"}),
     "contractive-hutchinson": (methods.contractive, DEEP, {"latent_dim": 6, "estimator": "hutchinson"}),
+    # An epoch is a step, or a step and a half: the phases lie on steps, or across them.
+    "dec": (methods.dec, DEEP, {"latent_dim": 6, "clusters": 3, "examples": 16, "pretrain_epochs": 1}),
+    "dec-across": (
+        methods.dec,
+        DEEP,
+        {
+            "latent_dim": 6,
+            "clusters": 3,
+            "examples": 24,
+            "pretrain_epochs": 0,
+            "update_epochs": 2,
+            "reconstruction_weight": 0.0,
+            "kmeans_examples": 20,
+        },
+    ),
+    "desom": (methods.desom, DEEP, {"latent_dim": 6, "height": 3, "width": 4, "total_steps": 4}),
+    "desom-hexagonal": (
+        methods.desom,
+        CONV,
+        {
+            "latent_dim": 6,
+            "height": 4,
+            "width": 5,
+            "topology": "hexagonal",
+            "toroidal": True,
+            "total_steps": 9,
+        },
+    ),
+    "kmeans": (methods.kmeans, None, {"clusters": 3, "examples": 16, "restarts": 2}),
+    "kmeans-across": (methods.kmeans, None, {"clusters": 12, "examples": 24, "seeding": "random"}),
+    "kmeans-minibatch": (methods.kmeans, None, {"clusters": 3, "examples": 24, "update": "minibatch"}),
+    "kmeans-spherical": (methods.kmeans, None, {"clusters": 3, "examples": 16, "spherical": True}),
+    "som": (methods.som, None, {"height": 3, "width": 4, "examples": 16, "total_steps": 4}),
+    "som-across": (
+        methods.som,
+        None,
+        {
+            "height": 4,
+            "width": 3,
+            "topology": "hexagonal",
+            "neighbourhood": "mexican_hat",
+            "examples": 24,
+            "total_steps": 4,
+        },
+    ),
+    "som-online": (
+        methods.som,
+        None,
+        {"update": "online", "examples": 24, "total_steps": 4, "missing": True},
+    ),
     "vae-bernoulli": (methods.vae, DEEP, {"latent_dim": 4}),
     "vae-gaussian": (methods.vae, DEEP, {"latent_dim": 4, "likelihood": "gaussian", "beta": 0.5}),
 }
@@ -47,6 +97,8 @@ STEPS, BATCH = 4, 16
 
 def make(case, axis=None, dtype=None):
     factory, networks, arguments = CASES[case]
+    if networks is None:
+        return factory(**arguments, axis_name=axis)
     tx = optax.sgd(1e-3, momentum=0.9)  # Adam would amplify round-off
     return factory(*networks(dtype), tx, **arguments, axis_name=axis, dtype=dtype)
 
@@ -151,7 +203,9 @@ def test_users_own_shard_map_gives_the_state_of_one(case, check_vma, hashed):
     assert_same_state(state, trained(case, hashed)[0])
 
 
-@pytest.mark.parametrize("case", ["autoencoder-conv", "k_sparse", "sparse-kl", "vae-bernoulli"])
+@pytest.mark.parametrize(
+    "case", ["autoencoder-conv", "dec", "desom", "k_sparse", "sparse-kl", "vae-bernoulli"]
+)
 def test_bfloat16_computes_and_float32_keeps(case, hashed):
     method = make(case, dtype=jnp.bfloat16)
     state = method.init(jax.random.key(1), hashed.value[0])

@@ -102,6 +102,6 @@ def test_bad_arguments_are_named(settings, message):
 def test_a_batch_must_hold_a_row_for_each_centre(rows):
     with pytest.raises(ValueError, match="12 clusters need a batch_size of at least that, not 10"):
         methods.kmeans(clusters=12, examples=500).init(KEY, rows[:10])
-    with pytest.raises(ValueError, match="more than an epoch of 5"):
+    with pytest.raises(ValueError, match="10 examples is more than an epoch of 5"):
         method = methods.kmeans(clusters=2, examples=5)
         method.step(method.init(KEY, rows[:10]), rows[:10])

@@ -1,5 +1,10 @@
 """Losses as pure functions: unreduced, float32, importable on their own."""
 
+from unsupjax.losses.clustering import dec_loss as dec_loss
+from unsupjax.losses.clustering import som_distortion as som_distortion
+from unsupjax.losses.clustering import squared_distances as squared_distances
+from unsupjax.losses.clustering import student_t as student_t
+from unsupjax.losses.clustering import target_distribution as target_distribution
 from unsupjax.losses.contractive import jacobian_exact as jacobian_exact
 from unsupjax.losses.contractive import jacobian_hutchinson as jacobian_hutchinson
 from unsupjax.losses.contractive import jacobian_sigmoid as jacobian_sigmoid

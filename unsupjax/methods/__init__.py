@@ -4,7 +4,11 @@ from unsupjax.methods.autoencoder import autoencoder as autoencoder
 from unsupjax.methods.base import Method as Method
 from unsupjax.methods.base import State as State
 from unsupjax.methods.contractive import contractive as contractive
+from unsupjax.methods.dec import dec as dec
 from unsupjax.methods.denoising import denoising as denoising
+from unsupjax.methods.desom import desom as desom
+from unsupjax.methods.kmeans import kmeans as kmeans
+from unsupjax.methods.som import som as som
 from unsupjax.methods.sparse import k_sparse as k_sparse
 from unsupjax.methods.sparse import sparse as sparse
 from unsupjax.methods.vae import vae as vae
@@ -12,8 +16,12 @@ from unsupjax.methods.vae import vae as vae
 METHODS = {
     "autoencoder": autoencoder,
     "contractive": contractive,
+    "dec": dec,
     "denoising": denoising,
+    "desom": desom,
     "k_sparse": k_sparse,
+    "kmeans": kmeans,
+    "som": som,
     "sparse": sparse,
     "vae": vae,
 }

@@ -10,7 +10,7 @@ from unsupjax.cluster import kmeans as algorithm
 from unsupjax.cluster.seeding import SEEDINGS
 from unsupjax.collectives import psum
 from unsupjax.methods.base import Method
-from unsupjax.methods.epochs import divide
+from unsupjax.methods.epochs import of_epoch, place
 
 UPDATES = ("lloyd", "minibatch")
 
@@ -32,11 +32,12 @@ class Run(NamedTuple):
 
 
 class KMeansState(NamedTuple):
-    """The state of k-means: `runs` has a leading axis of restarts; `seen` is the rows of the current epoch so far."""
+    """The state of k-means: `runs` has a leading axis of restarts; epoch and position of the next example."""
 
     step: jax.Array
     key: jax.Array
     runs: Run
+    epoch: jax.Array
     seen: jax.Array
 
 
@@ -96,7 +97,8 @@ def kmeans(
         )
         centers = centers.reshape(restarts, clusters, *batch.shape[1:])
         runs = Run(centers, totals, jnp.full(restarts, jnp.inf, jnp.float32), zeros(restarts, bool))
-        return KMeansState(jnp.zeros((), jnp.int32), key, runs, jnp.zeros((), jnp.int32))
+        zero = jnp.zeros((), jnp.int32)
+        return KMeansState(zero, key, runs, zero, zero)
 
     def collect(rows, centers, weights):
         totals, labels = nearest.accumulate(rows, centers, weights=weights, metric=metric)
@@ -135,10 +137,11 @@ def kmeans(
 
     def step(state: KMeansState, x: jax.Array):
         rows = _flat(x)
-        now, ends, seen = divide(state.seen, len(rows), examples, axis_name)
+        at = place(state.epoch, state.seen, len(rows), examples, axis_name)
+        now = of_epoch(at, len(rows), axis_name)
         one = lloyd if update == "lloyd" else minibatch
-        runs, losses = jax.lax.map(lambda run: one(rows, now, ends, run), state.runs)
-        state = KMeansState(state.step + 1, state.key, runs, seen)
+        runs, losses = jax.lax.map(lambda run: one(rows, now, at.ends, run), state.runs)
+        state = KMeansState(state.step + 1, state.key, runs, at.following, at.seen)
         best = jnp.argmin(runs.inertia)
         return state, {"loss": losses[best], "converged": jnp.all(runs.converged).astype(jnp.float32)}
 

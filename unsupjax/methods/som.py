@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from unsupjax import nearest
 from unsupjax.collectives import device_count
 from unsupjax.methods.base import Method
-from unsupjax.methods.epochs import divide
+from unsupjax.methods.epochs import of_epoch, place
 from unsupjax.som import Grid, Map
 from unsupjax.som.neighbourhood import DECAYS, is_separable, squared_distances
 from unsupjax.som.start import STARTS
@@ -23,16 +23,15 @@ class SOMState(NamedTuple):
     Attributes:
         codebook: float32 `[K, ...]`, of the inputs' shape.
         totals: over the rows of the current epoch.
-        seen: rows of the current epoch so far.
-        epoch: whole epochs so far.
+        epoch, seen: epoch of the next example, and its position within that.
     """
 
     step: jax.Array
     key: jax.Array
     codebook: jax.Array
     totals: nearest.Totals
-    seen: jax.Array
     epoch: jax.Array
+    seen: jax.Array
 
 
 def som(
@@ -100,17 +99,19 @@ def som(
     def batch_map(state, rows):
         epochs = max(total_steps * len(rows) * device_count(axis_name) // examples, 1)
         radius = radius_at(jnp.minimum(state.epoch, epochs - 1) / max(epochs - 1, 1))
-        now, ends, seen = divide(state.seen, len(rows), examples, axis_name)
+        at = place(state.epoch, state.seen, len(rows), examples, axis_name)
+        now = of_epoch(at, len(rows), axis_name)
         old = flat(state.codebook)
         part = collect(rows, old, now, rule)
         totals = jax.tree.map(jnp.add, state.totals, part)
 
         def finish():
             moved = batch_update(old, totals, radius, apart(), rule)
-            return moved, collect(rows, moved, 1 - now, rule), state.epoch + 1
+            return moved, collect(rows, moved, 1 - now, rule)
 
-        codebook, totals, epoch = jax.lax.cond(ends, finish, lambda: (old, totals, state.epoch))
-        return state._replace(codebook=codebook, totals=totals, seen=seen, epoch=epoch), part, radius
+        codebook, totals = jax.lax.cond(at.ends, finish, lambda: (old, totals))
+        after = state._replace(codebook=codebook, totals=totals, epoch=at.following, seen=at.seen)
+        return after, part, radius
 
     def online(state, rows):
         progress = state.step / max(total_steps - 1, 1)

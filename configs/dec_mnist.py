@@ -1,0 +1,35 @@
+"""Improved deep embedded clustering on MNIST.
+
+    python train.py --config=configs/dec_mnist.py
+
+Test, Hungarian accuracy: seed 0 74.9 %, where k-means on the codes before the refinement had 73.5; seed 1 77.5 %, where
+it had 74.8. Neither had converged (0.4 % of the examples changed their cluster between the last two updates).
+Guo et al., 2017, pretrain longer and report 88 %.
+"""
+
+from unsupjax.config import experiment
+
+
+def get_config():
+    """The experiment."""
+    return experiment(
+        data={"source": "tfds:mnist"},
+        method={
+            "name": "dec",
+            "clusters": 10,
+            "latent_dim": 10,
+            "gamma": 78.4,  # 0.1 where the squared error is divided by 784 pixels
+            "pretrain_epochs": 10,
+            "update_epochs": 1,
+            "tolerance": 1e-3,
+        },
+        encoder={"name": "mlp", "features": (500, 500, 2000)},
+        decoder={"name": "mlp", "features": (2000, 500, 500)},
+        optimizer={"name": "adam", "learning_rate": 1e-3},
+        train={"batch_size": 256, "epochs": 35.0},
+        checkpoint={"best_metric": ""},
+        evaluate={
+            "run": ("reconstruction", "clusters", "kmeans"),
+            "figures": ("reconstructions", "prototypes"),
+        },
+    )
