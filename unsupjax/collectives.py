@@ -13,11 +13,6 @@ def pmean(x, axis_name: str | None):
     return x if axis_name is None else jax.lax.pmean(x, axis_name)
 
 
-def axis_size(axis_name: str | None) -> int:
-    """Number of devices of `axis_name`."""
-    return 1 if axis_name is None else jax.lax.axis_size(axis_name)
-
-
 def example_keys(key: jax.Array, n: int, axis_name: str | None) -> jax.Array:
     """One key for each of the `n` local examples, `[n]`.
 

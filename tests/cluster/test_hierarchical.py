@@ -8,8 +8,7 @@ from sklearn.cluster import HDBSCAN, AgglomerativeClustering
 from sklearn.datasets import make_blobs, make_moons
 from sklearn.metrics import adjusted_rand_score
 
-from unsupjax import cluster
-from unsupjax.cluster import checks
+from unsupjax import checks, cluster
 from unsupjax.errors import UserError
 
 LINKAGES = ["ward", "average", "complete", "single"]

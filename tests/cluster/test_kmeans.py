@@ -176,8 +176,10 @@ def test_constant_columns_are_harmless(rows):
     ("x", "k", "settings", "message"),
     [
         (np.zeros((3, 2)), 4, {}, "k=4 clusters of 3 rows"),
-        (np.zeros((0, 2)), 1, {}, "k=1 clusters of 0 rows"),
-        (np.zeros(3), 1, {}, "rank 2"),
+        (np.zeros((0, 2)), 1, {}, "at least one row"),
+        (np.zeros(3), 1, {}, r"a table \[N, D\] and got shape \(3,\)"),
+        (np.array([[0, 1], [2, np.nan], [np.inf, 0]]), 2, {}, "row 1 .* NaN or infinity, and so do 2 of 3"),
+        (np.array([["a"], ["b"]]), 1, {}, "real numbers"),
         (np.zeros((3, 2)), 2, {"restarts": 0}, "restarts=0"),
         (np.zeros((3, 2)), 2, {"init": "kmeans"}, "init='kmeans' is unknown; choose one of"),
         (np.zeros((3, 2)), 2, {"init": np.zeros((2, 3))}, r"init has the shape \(2, 3\)"),

@@ -197,7 +197,17 @@ def test_odd_shapes(shape, settings):
 def test_bad_arguments_are_named(rows, settings, message):
     with pytest.raises(ValueError, match=message):
         som.fit(KEY, rows, GRIDS[0], **settings)
-    with pytest.raises(ValueError, match=r"has the shape \(0, 64\)"):
+
+
+def test_bad_rows_are_named(rows):
+    bad = rows.copy()
+    bad[7, 3] = np.nan
+    with pytest.raises(ValueError, match=r"som: row 7 .* holds NaN"):
+        som.fit(KEY, bad, GRIDS[0])
+    bad[9, 3] = np.inf
+    with pytest.raises(ValueError, match=r"som: row 9 .* infinity, and so do 1 of 300"):
+        som.fit(KEY, bad, GRIDS[0], missing=True)
+    with pytest.raises(ValueError, match="at least one row"):
         som.fit(KEY, rows[:0], GRIDS[0])
 
 

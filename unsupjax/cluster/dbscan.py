@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
-from unsupjax.cluster import checks
+from unsupjax import checks
 from unsupjax.cluster.tiles import Tiles, float64, near_pairs, spatial_order, squared_distances, tiled
 from unsupjax.errors import UserError
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.cluster import HDBSCAN
 
-from unsupjax.cluster import checks
+from unsupjax import checks
 from unsupjax.errors import UserError
 
 

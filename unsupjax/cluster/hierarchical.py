@@ -7,7 +7,7 @@ from scipy.cluster import hierarchy
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from unsupjax.cluster import checks
+from unsupjax import checks
 from unsupjax.errors import UserError, choose
 
 LINKAGES = {name: name for name in ("average", "complete", "single", "ward")}

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from unsupjax import nearest
+from unsupjax import checks, nearest
 from unsupjax.cluster.seeding import SEEDINGS
 from unsupjax.collectives import all_gather, pmean, psum
 
@@ -53,7 +53,7 @@ def fit(
 
     Args:
         key: typed PRNG key of the starts.
-        x: rows, `[N, D]`, of any real dtype; finite. Under `axis_name` this device's share of them.
+        x: rows, `[N, D]`, of any real dtype. Under `axis_name` this device's share of them.
         k: number of clusters, at most N.
         init: "k-means++" (greedy), "k-means||" (fewer passes; for large K or many devices), "random", or centres
             `[K, D]`, from which there is one start.
@@ -67,12 +67,12 @@ def fit(
             devices in each iteration.
 
     Raises:
-        ValueError: ranks or sizes that do not fit.
+        UserError: x is no table of finite numbers, naming the first bad row (whose values are not seen under `jit`).
+        ValueError: sizes that do not fit.
 
     Source: Lloyd, IEEE Trans. Information Theory 1982; spherical: Dhillon and Modha, Machine Learning 2001.
     """
-    if x.ndim != 2:
-        raise ValueError(f"x must have rank 2, rows of features, and has the shape {x.shape}")
+    x = checks.device_rows(x, "kmeans")
     if k < 1 or (axis_name is None and k > len(x)):
         raise ValueError(f"k={k} clusters of {len(x)} rows: it must be between 1 and the number of rows")
     if restarts < 1 or iterations < 1:
@@ -84,7 +84,7 @@ def fit(
         raise ValueError(f"init={init!r} is unknown; choose one of {sorted(SEEDINGS)} or give centres [K, D]")
     starts = jnp.asarray(init, jnp.float32) if given else None
     return _fit(
-        key, jnp.asarray(x), starts, weights, jnp.asarray(tolerance, jnp.float32), k=k,
+        key, x, starts, weights, jnp.asarray(tolerance, jnp.float32), k=k,
         init="given" if given else init, restarts=1 if given else restarts, iterations=iterations,
         metric="cosine" if spherical else "euclidean", precision=precision, axis_name=axis_name,
     )  # fmt: skip

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from sklearn import metrics
 
-from unsupjax.cluster import checks
+from unsupjax import checks
 from unsupjax.cluster.tiles import float64, squared_distances
 from unsupjax.errors import UserError
 

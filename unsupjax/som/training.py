@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from unsupjax import nearest
+from unsupjax import checks, nearest
 from unsupjax.collectives import psum
 from unsupjax.som.grid import Grid
 from unsupjax.som.map import METRICS, Map
@@ -88,16 +88,18 @@ def fit(
             "inverse_time" or "asymptotic".
         start_rate, end_rate: the learning rate eta of mini-batches; the batch map has none.
         metric: "euclidean", "cosine" or "manhattan"; updates are means under all of them.
-        missing: NaN entries of x were not observed; distances and updates leave them out. Otherwise x is finite.
+        missing: NaN entries of x were not observed; distances and updates leave them out.
         weights: of the rows in updates, `[N]`; None: 1 each.
         precision: of distances; "highest" is float32 everywhere.
         axis_name: the mapped device axis; K D + K numbers cross the devices in each update.
 
     Raises:
+        UserError: x is no table of finite numbers, naming the first bad row (whose values are not seen under `jit`).
         ValueError: an argument that is none of the choices, or does not fit.
 
     Source: Kohonen, "Self-Organizing Maps", Springer 2001.
     """
+    x = checks.device_rows(x, "som", missing)
     start_radius = start_radius or max(grid.height, grid.width) / 2
     check(grid, neighbourhood, start_radius, end_radius, decay, metric)
     if x.ndim != 2 or not len(x):
@@ -116,10 +118,15 @@ def fit(
     rule = Rule(grid, neighbourhood, metric, missing, precision, axis_name)
     apart = None if is_separable(grid, neighbourhood) else squared_distances(grid)
     scales = tuple(jnp.asarray(v, jnp.float32) for v in (start_radius, end_radius, start_rate, end_rate))
-    start = jnp.asarray(init, jnp.float32) if given else STARTS[init](key, x, grid, missing, axis_name)
+    start = jnp.asarray(init, jnp.float32) if given else _start(key, x, init, grid, missing, axis_name)
     train = functools.partial(_online, batch_size=min(batch_size, len(x))) if batch_size else _batch
     codebook, errors = train(key, x, start, weights, apart, scales, rule=rule, epochs=epochs, decay=decay)
     return Fit(Map(codebook, grid, metric), errors)
+
+
+@functools.partial(jax.jit, static_argnums=(2, 3, 4, 5))
+def _start(key, x, init, grid, missing, axis_name):
+    return STARTS[init](key, x, grid, missing, axis_name)
 
 
 def check(
