@@ -20,6 +20,7 @@ import threading
 import time
 
 import numpy as np
+from machine import sgemm_rate
 
 ITERATIONS = 10
 SIZES = [(100_000, d, k) for d in (32, 64, 128) for k in (10, 64, 256, 1024)]
@@ -63,18 +64,6 @@ def faiss(x, start):
 
 
 CONTESTANTS = {"ours": ours, "scikit-learn": scikit_learn, "faiss": faiss}
-
-
-def sgemm_rate(n=2048):
-    """Float32 multiply-add operations a second of one large product."""
-    import jax
-
-    a = jax.random.normal(jax.random.key(0), (n, n))
-    product = jax.jit(lambda a: a @ a)
-    product(a).block_until_ready()
-    begin = time.perf_counter()
-    product(a).block_until_ready()
-    return 2 * n**3 / (time.perf_counter() - begin)
 
 
 def compare(n, d, k, rounds):

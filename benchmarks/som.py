@@ -16,6 +16,7 @@ import statistics
 import time
 
 import numpy as np
+from machine import sgemm_rate
 
 EPOCHS = 10
 SIZES = [(10_000, 64, 32), (100_000, 64, 32), (10_000, 64, 64), (100_000, 64, 64), (10_000, 784, 32)]
@@ -122,18 +123,6 @@ def contestants():
         return importlib.util.find_spec(module) is not None
 
     return {"ours": ours} | {name: run for name, run in PEERS.items() if there(name)}
-
-
-def sgemm_rate(n=2048):
-    """Float32 multiply-add operations a second of one large product."""
-    import jax
-
-    a = jax.random.normal(jax.random.key(0), (n, n))
-    product = jax.jit(lambda a: a @ a)
-    product(a).block_until_ready()
-    begin = time.perf_counter()
-    product(a).block_until_ready()
-    return 2 * n**3 / (time.perf_counter() - begin)
 
 
 def compare(n, d, side, rounds):

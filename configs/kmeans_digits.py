@@ -1,6 +1,6 @@
 """k-means on scikit-learn's 8 x 8 digits: ten restarts of Lloyd's algorithm side by side, an iteration an epoch.
 
-    python train.py --config=configs/kmeans_digits.py
+python train.py --config=configs/kmeans_digits.py
 
 """
 

@@ -1,6 +1,6 @@
 """k-means on the pixels of MNIST: 256 clusters, which hold little but one digit each.
 
-    python train.py --config=configs/kmeans_mnist.py
+python train.py --config=configs/kmeans_mnist.py
 
 """
 

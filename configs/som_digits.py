@@ -1,6 +1,6 @@
 """A self-organizing map of scikit-learn's 8 x 8 digits on a hexagonal grid.
 
-    python train.py --config=configs/som_digits.py
+python train.py --config=configs/som_digits.py
 
 """
 

@@ -1,6 +1,6 @@
 """A self-organizing map of the pixels of MNIST, on a torus.
 
-    python train.py --config=configs/som_mnist.py
+python train.py --config=configs/som_mnist.py
 
 """
 

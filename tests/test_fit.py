@@ -253,3 +253,33 @@ def test_a_run_that_converges_is_done(tmp_path, capsys):
     assert results["clusters_used"] == 4 and results["clusters_purity"] > 0.25
     assert fit(config, tmp_path / "run") == results
     assert (tmp_path / "run" / "evaluation.json").exists()
+
+
+def test_missing_entries_need_a_method_that_leaves_them_out(tmp_path):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 5)).astype(np.float32)
+    np.save(tmp_path / "gaps.npy", np.where(rng.random(x.shape) < 0.2, np.nan, x))
+    data = {"source": f"npy:{tmp_path / 'gaps.npy'}", "missing": True}
+    with pytest.raises(UserError, match="the method 'kmeans' takes every entry for observed"):
+        fit(experiment(data=data, method={"name": "kmeans"}, train={"batch_size": 32}), tmp_path / "refused")
+    config = experiment(
+        data=data,
+        method={"name": "som", "height": 4, "width": 5, "missing": True},
+        train={"batch_size": 32, "epochs": 5.0},
+        evaluate={"run": ("som", "clusters", "reconstruction"), "figures": ("hits", "component_planes")},
+    )
+    results = fit(config, tmp_path / "run")
+    assert all(np.isfinite(value) for value in results.values())
+    assert results["reconstruction_mse"] < 0.7 * results["train_mean_mse"]
+    assert "som_trustworthiness" not in results and "clusters_silhouette" not in results
+
+
+def test_a_run_without_fields_that_came_later_is_judged_with_their_defaults(undisturbed, tmp_path):
+    import shutil
+
+    folder, results = undisturbed
+    shutil.copytree(folder, tmp_path / "old")
+    config = json.loads((tmp_path / "old" / "config.json").read_text())
+    del config["data"]["missing"], config["train"]["evaluate_every"]
+    (tmp_path / "old" / "config.json").write_text(json.dumps(config))
+    assert evaluate(tmp_path / "old") == results

@@ -32,7 +32,7 @@ ALLOWED = {  # room -> the rooms that it may import
     "loop": {"collectives", "data", "methods", "parallel"},
     "config": {"augment", "data", "errors", "evaluate", "methods", "models", "optimizers", "parallel"},
     "experiment": {"collectives", "config", "data", "errors", "evaluate", "loop", "methods", "parallel"},
-    "fit": {"checkpoint", "errors", "evaluate", "experiment", "loop", "parallel", "workdir"},
+    "fit": {"checkpoint", "config", "errors", "evaluate", "experiment", "loop", "parallel", "workdir"},
 }
 
 

@@ -68,6 +68,7 @@ def prepare(config: ml_collections.ConfigDict, statistics: dict | None = None) -
     order = example_order(np.arange(config.train.batch_size), n, config.seed)
     key = jax.random.key(config.seed)
     batch = _inputs(config, key, source.train.gather(order)[0])
+    _check_missing(config)
     _check_range(config, batch)
     method = configs.build(config, batch.shape[1:], n, total)
     try:
@@ -95,6 +96,14 @@ def _check_batch(batch_size: int, n_train: int, n_devices: int) -> None:
         near = max(batch_size // n_devices, 1) * n_devices
         raise UserError(
             f"config.train.batch_size={batch_size} is not divisible by {n_devices} devices; choose {near}"
+        )
+
+
+def _check_missing(config: ml_collections.ConfigDict) -> None:
+    if config.data.missing and not config.method.to_dict().get("missing"):
+        raise UserError(
+            f"config.data.missing=True, and the method {config.method.name!r} takes every entry for observed; "
+            "fill them in, or take method 'som' with config.method.missing=True"
         )
 
 

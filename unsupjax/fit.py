@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import ml_collections
 
+from unsupjax import config as configs
 from unsupjax import experiment as experiments
 from unsupjax import loop, workdir
 from unsupjax.checkpoint import Checkpoints, snapshot
@@ -60,7 +61,8 @@ def evaluate(folder: str | pathlib.Path) -> dict[str, float]:
         UserError: no run in the folder, or no whole checkpoint.
     """
     folder = pathlib.Path(folder)
-    config = workdir.read_config(folder)
+    # A run of an earlier version may lack fields that there are now: they have their defaults.
+    config = configs.experiment(**workdir.read_config(folder).to_dict())
     experiment = experiments.prepare(config, _saved_statistics(config, folder))
     checkpoints = _open_checkpoints(config, folder)
     restored = checkpoints.restore(experiment.abstract, replicated(experiment.mesh))

@@ -190,3 +190,22 @@ def test_csv_that_cannot_be_read(write, tmp_path):
         open_source("csv:none.csv")
     with pytest.raises(UserError, match=r"not UTF-8"):
         open_source(write("a,é\n1,2\n", "latin-1"))
+
+
+def test_missing_entries_are_kept_where_they_are_allowed(write, save):
+    text = "a,b,label\n1,,x\n3,4,y\n?,8,x\n5,NA,y\n"
+    with pytest.raises(UserError, match="line 2, column 'b' holds ''"):
+        open_source(write(text), label_column="label")
+    source = open_source(write(text), label_column="label", missing=True, holdout=0.25)
+    x = np.concatenate([arrays(source.train)[0], arrays(source.test)[0]])
+    assert np.isnan(x).sum() == 3 and np.isfinite(source.statistics["mean"]).all()
+    gaps = X.copy()
+    gaps[3, 1] = np.nan
+    with pytest.raises(UserError, match="row 3"):
+        open_source(save(x=gaps))
+    standardised = arrays(open_source(save(x=gaps), missing=True, holdout=0.1).train)[0]
+    assert abs(np.nanmean(standardised, axis=0)).max() < 1e-6
+    np.testing.assert_allclose(np.nanstd(standardised, axis=0), 1, rtol=1e-5)
+    gaps[4, 1] = np.inf
+    with pytest.raises(UserError, match="row 4"):
+        open_source(save(x=gaps), missing=True)

@@ -5,12 +5,13 @@ import numpy as np
 from unsupjax.errors import UserError
 
 
-def clean_inputs(where: str, x: np.ndarray) -> np.ndarray:
+def clean_inputs(where: str, x: np.ndarray, missing: bool = False) -> np.ndarray:
     """Inputs as the rest of the package expects them, at full precision.
 
     Args:
         where: names the array in errors.
         x: `[N, ...]`, boolean, integer or floating.
+        missing: NaN is allowed.
 
     Returns:
         uint8 of three axes or more is images, `[N, H, W, C]` (a missing channel axis is added); anything else
@@ -28,7 +29,7 @@ def clean_inputs(where: str, x: np.ndarray) -> np.ndarray:
     if x.dtype not in (np.float32, np.float64):
         x = x.astype(np.float64)
     largest = np.finfo(np.float32).max
-    good = (np.abs(x) <= largest).all(axis=tuple(range(1, x.ndim)))
+    good = ((np.abs(x) <= largest) | (missing & np.isnan(x))).all(axis=tuple(range(1, x.ndim)))
     if not good.all():
         row = int(np.argmin(good))
         raise UserError(f"{where}: row {row} (counting from 0) holds NaN, infinity or a value too large")

@@ -11,6 +11,7 @@ from unsupjax.data.checks import encode_labels
 from unsupjax.data.splits import ArraySplit, Options, Parts
 from unsupjax.errors import UserError, nearest
 
+NOT_OBSERVED = ("", "nan", "na", "n/a", "?", "null")
 LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -20,17 +21,18 @@ def open_csv(source: str, path: str, options: Options) -> Parts:
         with open(path, newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file, strict=True)
             rows = ((reader.line_num, row) for row in reader if row)
-            return _parse(source, rows, options.label_column)
+            return _parse(source, rows, options)
     except OSError as error:
         raise UserError(f"{source}: cannot open {path} ({error.strerror})") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{source} is not UTF-8 text with commas between columns ({error})") from error
 
 
-def _parse(source: str, rows: Iterable[tuple[int, list[str]]], label_column: str) -> Parts:
+def _parse(source: str, rows: Iterable[tuple[int, list[str]]], options: Options) -> Parts:
     line, first = next(rows, (0, None))
     if first is None:
         raise UserError(f"{source} is an empty file; it needs a row for every example")
+    label_column, missing = options.label_column, options.missing
     label = _label_index(source, first, label_column)
     features = [i for i in range(len(first)) if i != label]
     is_header = label_column in first or not any(_is_number(first[i]) for i in features)
@@ -40,7 +42,7 @@ def _parse(source: str, rows: Iterable[tuple[int, list[str]]], label_column: str
     def add(line, row):
         if len(row) != len(first):
             raise UserError(f"{source}: line {line} has {len(row)} columns where the first has {len(first)}")
-        values.extend(_number(source, line, names[i], row[i]) for i in features)
+        values.extend(_number(source, line, names[i], row[i], missing) for i in features)
         if label is not None:
             labels.append(row[label])
 
@@ -81,7 +83,9 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _number(source: str, line: int, column: str, text: str) -> float:
+def _number(source: str, line: int, column: str, text: str, missing: bool) -> float:
+    if missing and text.strip().lower() in NOT_OBSERVED:
+        return math.nan
     try:
         value = float(text)
     except ValueError:

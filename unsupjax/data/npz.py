@@ -16,7 +16,7 @@ def open_npy(source: str, path: str, options: Options) -> Parts:
     x = _load(source, path)
     if not isinstance(x, np.ndarray):
         raise UserError(f"{source} is an archive of arrays; open it as 'npz:{path}'")
-    return Parts(ArraySplit(clean_inputs(source, x)), None, None)
+    return Parts(ArraySplit(clean_inputs(source, x, options.missing)), None, None)
 
 
 def open_npz(source: str, path: str, options: Options) -> Parts:
@@ -32,7 +32,7 @@ def open_npz(source: str, path: str, options: Options) -> Parts:
         raise UserError(f"{source} holds {sorted(found)}; name the arrays {KEYS}")
     train_keys = (x_key, "y_train" if x_key == "x_train" else "y")
     names = [train_keys] + ([("x_test", "y_test")] if "x_test" in found else [])
-    xs = [clean_inputs(f"{source}[{x!r}]", found[x]) for x, _ in names]
+    xs = [clean_inputs(f"{source}[{x!r}]", found[x], options.missing) for x, _ in names]
     if len({x.shape[1:] for x in xs}) > 1:
         raise UserError(f"{source}: examples of x_train {xs[0].shape} and x_test {xs[1].shape} differ")
     label_names, ys = _labels(source, found, names, xs)

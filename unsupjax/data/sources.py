@@ -53,6 +53,7 @@ def open_source(
     normal_label: int = -1,
     image_size: int = 0,
     data_dir: str = "",
+    missing: bool = False,
     statistics: dict[str, list[float]] | None = None,
 ) -> Source:
     """Opens a data set.
@@ -78,6 +79,8 @@ def open_source(
             (bilinear, antialiased) and the centre cropped. 0 leaves them as they are stored.
         data_dir: where tfds data sets are; "" means the environment variable TFDS_DATA_DIR, else
             ~/tensorflow_datasets.
+        missing: allow NaN (in a csv also empty fields, "NA" and "?"): entries of a table that were not observed, for
+            methods with an argument of this name.
         statistics: mean and standard deviation to standardise with in place of the training split's: those of
             the `Source` that a model was trained on. Passed by programs, not by users.
 
@@ -90,7 +93,7 @@ def open_source(
     _check(source, holdout, image_size, label_column)
     kind, _, path = source.partition(":")
     path = path if kind == "tfds" else os.path.expanduser(path)
-    parts = KINDS[kind](source, path, Options(image_size, label_column, data_dir))
+    parts = KINDS[kind](source, path, Options(image_size, label_column, data_dir, missing))
     rng = np.random.default_rng(split_seed)
     if normal_label >= 0:
         train, test = _one_class(source, parts, normal_label, holdout, rng)
@@ -162,8 +165,12 @@ def _finish(source: str, train: Split, test: Split, standardise: bool, statistic
 
 
 def _fit(x: np.ndarray) -> dict[str, list[float]]:
-    mean, std = x.mean(0, dtype=np.float64), x.std(0, dtype=np.float64)
-    varies = x.max(0) > x.min(0)  # the standard deviation of equal numbers may be round-off, not 0
+    seen = ~np.isnan(x)
+    count = np.maximum(seen.sum(0), 1)
+    mean = np.sum(x, 0, dtype=np.float64, where=seen) / count
+    std = np.sqrt(np.sum(np.square(x - mean), 0, dtype=np.float64, where=seen) / count)
+    # The standard deviation of equal numbers may be round-off, not 0.
+    varies = x.max(0, where=seen, initial=-np.inf) > x.min(0, where=seen, initial=np.inf)
     return {"mean": mean.tolist(), "std": np.where(varies, std, 1.0).tolist()}
 
 

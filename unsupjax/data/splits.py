@@ -110,6 +110,7 @@ class Options(NamedTuple):
     image_size: int
     label_column: str
     data_dir: str
+    missing: bool = False
 
 
 class Parts(NamedTuple):

@@ -25,8 +25,8 @@ def clusters(subject: Subject, *, space: str = "inputs", examples: int = 10_000)
     Returns:
         `clusters_used`, the number of clusters that hold a test example; with labels of at least two classes
         `clusters_purity`, `clusters_nmi`, `clusters_ari`, `clusters_accuracy`; and `clusters_silhouette`,
-        `clusters_davies_bouldin`, left out where they are undefined: below 2 clusters, or where each example has
-        its own.
+        `clusters_davies_bouldin`, left out where they are undefined: below 2 clusters, where each example has its
+        own, or where entries are missing.
 
     Raises:
         UserError: the method does not cluster; the space is unknown.
@@ -42,9 +42,10 @@ def clusters(subject: Subject, *, space: str = "inputs", examples: int = 10_000)
             "clusters_accuracy": scores.hungarian_accuracy(y, found),
         }
     rows = random_subset(subject.key, len(found), examples)
-    if _has_several(found[rows]):
+    observed = not np.isnan(points).any()
+    if observed and _has_several(found[rows]):
         results["clusters_silhouette"] = scores.silhouette(points[rows], found[rows])
-    if _has_several(found):
+    if observed and _has_several(found):
         results["clusters_davies_bouldin"] = scores.davies_bouldin(points, found)
     return results
 

@@ -13,21 +13,22 @@ def reconstruction(subject: Subject) -> dict[str, float]:
 
     `reconstruction_mse` is the mean over test examples and their elements of `(x - decode(encode(x)))^2`, in
     squared units of the input; `train_mean_mse` is the same with the mean training input in place of the
-    reconstruction: what a method that learns nothing reaches.
+    reconstruction: what a method that learns nothing reaches. Missing entries (NaN) are left out.
 
     Raises:
         UserError: the method has no decoder.
     """
     errors = squared_errors(subject, "reconstruction")
-    constant = subject.x_train.mean(axis=0, dtype=np.float64)
+    constant = np.nanmean(subject.x_train, axis=0, dtype=np.float64)
+    observed = np.sum(~np.isnan(subject.x_test))
     return {
-        "reconstruction_mse": float(errors.mean(dtype=np.float64) / constant.size),
-        "train_mean_mse": float(np.square(subject.x_test - constant).mean()),
+        "reconstruction_mse": float(errors.sum(dtype=np.float64) / observed),
+        "train_mean_mse": float(np.nanmean(np.square(subject.x_test - constant))),
     }
 
 
 def squared_errors(subject: Subject, user: str) -> np.ndarray:
-    """`||x - decode(encode(x))||^2` of each test example, summed over its elements: float32 `[M]`.
+    """`||x - decode(encode(x))||^2` of each test example, summed over its elements that are not NaN: float32 `[M]`.
 
     Raises:
         UserError: the method has no decoder; `user` is the evaluator or figure that wants one.
@@ -37,6 +38,7 @@ def squared_errors(subject: Subject, user: str) -> np.ndarray:
     def squared_error(state, x):
         x_hat = decode(state, method.encode(state, x))
         chex.assert_equal_shape([x, x_hat])
-        return jnp.sum(jnp.square(x - x_hat), axis=range(1, x.ndim), dtype=jnp.float32)
+        squared = jnp.where(jnp.isnan(x), 0.0, jnp.square(x - x_hat))
+        return jnp.sum(squared, axis=range(1, x.ndim), dtype=jnp.float32)
 
     return map_batches(squared_error, subject.x_test, 512, subject.state)

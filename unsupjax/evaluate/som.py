@@ -28,24 +28,27 @@ def som(subject: Subject, *, neighbours: int = 0, k: int = 10, examples: int = 5
 
     Returns:
         `som_quantization_error`, `som_topographic_error_{neighbours}`, `som_topographic_product`,
-        `som_trustworthiness`.
+        `som_trustworthiness` (left out where entries are missing).
 
     Raises:
         UserError: the method has no map; the grid has no such neighbourhood.
     """
     found, points = located(subject, subject.x_test, "som")
-    count = neighbours or usual_neighbours(found.grid)
+    count, missing = neighbours or usual_neighbours(found.grid), bool(np.isnan(points).any())
     try:
-        topographic_error = quality.topographic_error(found, points, count)
+        topographic_error = quality.topographic_error(found, points, count, missing)
     except ValueError as error:
         raise UserError(f"config.evaluate.som.neighbours={neighbours}: {error}") from error
-    some = points[random_subset(subject.key, len(points), examples)]
-    return {
-        "som_quantization_error": float(quality.quantization_error(found, points)),
-        f"som_topographic_error_{count}": float(topographic_error),
-        "som_topographic_product": float(quality.topographic_product(found)),
-        "som_trustworthiness": float(quality.trustworthiness(found, some, min(k, (len(some) - 1) // 2))),
+    results = {
+        "som_quantization_error": quality.quantization_error(found, points, missing),
+        f"som_topographic_error_{count}": topographic_error,
+        "som_topographic_product": quality.topographic_product(found),
     }
+    if not missing:
+        some = points[random_subset(subject.key, len(points), examples)]
+        score = quality.trustworthiness(found, some, min(k, (len(some) - 1) // 2))
+        results["som_trustworthiness"] = score
+    return results
 
 
 def located(subject: Subject, x: np.ndarray, user: str) -> tuple[Map, np.ndarray]:

@@ -22,6 +22,7 @@ def desom(
     width: int = 8,
     topology: str = "rectangular",
     toroidal: bool = False,
+    manhattan: bool = False,
     gamma: float = 1.0,
     start_radius: float = 10.0,
     end_radius: float = 0.1,
@@ -34,7 +35,7 @@ def desom(
     .. math:: -\log p(x_i | z_i) + \gamma \sum_k \exp\left(-d(k, b_i)^2 / T^2\right) \|z_i - m_k\|^2
 
     with :math:`b_i` the unit nearest to the code :math:`z_i` (a constant of the gradient, like the weights), d the
-    Euclidean distance of units on the grid, or on the torus (the paper's is Manhattan), and a radius T that falls
+    distance of units on the grid, or on the torus, and a radius T that falls
     exponentially from `start_radius` at the first step to `end_radius` at the last. The codebook is trained by
     the same optimizer as the networks and begins as codes of random examples of the first batch.
 
@@ -49,6 +50,7 @@ def desom(
         height, width: of the map, in units.
         topology: "rectangular" or "hexagonal".
         toroidal: the map is closed at its borders.
+        manhattan: d is the Manhattan distance, as in the paper, and not the Euclidean.
         gamma: weight of the distortion.
         start_radius, end_radius: T at the first and at the last step, in steps of the grid.
         likelihood: "squared_error", "gaussian" or "bernoulli" (inputs in [0, 1]); summed over the event.
@@ -66,7 +68,7 @@ def desom(
         )
     networks, p_x = coder(encoder, decoder, latent_dim, dtype=dtype), losses.likelihood(likelihood)
     grid = Grid(height, width, topology, toroidal)
-    between = jnp.asarray(distances(grid), jnp.float32)
+    between = jnp.asarray(distances(grid, manhattan), jnp.float32)
 
     def init(key, batch):
         params = networks.init(key, batch)

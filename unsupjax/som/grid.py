@@ -60,13 +60,13 @@ def positions(grid: Grid) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=8)
-def distances(grid: Grid) -> np.ndarray:
-    """Euclidean distances between the units on the plane, or on the torus: float64 `[K, K]`, in steps."""
+def distances(grid: Grid, manhattan: bool = False) -> np.ndarray:
+    """Euclidean (or Manhattan) distances between units on the plane or torus: float64 `[K, K]`, in steps."""
     points = positions(grid)
     offsets = np.abs(points[:, None] - points[None])
     if grid.toroidal:
         offsets = np.minimum(offsets, np.asarray(grid.periods) - offsets)
-    return np.sqrt(np.square(offsets).sum(axis=-1))
+    return offsets.sum(axis=-1) if manhattan else np.sqrt(np.square(offsets).sum(axis=-1))
 
 
 def usual_neighbours(grid: Grid) -> int:

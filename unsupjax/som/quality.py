@@ -138,9 +138,9 @@ def trustworthiness(map: Map, x: jax.Array, neighbours: int = 10) -> float:
     return float(score(rows, positions(map.grid)[np.asarray(bmu(map, rows))], n_neighbors=neighbours))
 
 
-def hits(map: Map, x: jax.Array) -> np.ndarray:
+def hits(map: Map, x: jax.Array, missing: bool = False) -> np.ndarray:
     """How many rows each unit is the best for: int64 `[K]`."""
-    return np.bincount(np.asarray(bmu(map, x)), minlength=map.grid.units)
+    return np.bincount(np.asarray(bmu(map, x, missing)), minlength=map.grid.units)
 
 
 def u_matrix(map: Map, neighbours: int = 0) -> np.ndarray:

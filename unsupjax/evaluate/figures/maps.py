@@ -46,7 +46,10 @@ def hits(subject: Subject, path: str | Path) -> None:
     from matplotlib.colors import ListedColormap
 
     found, points = located(subject, subject.x_train, "hits")
-    grid, counts = found.grid, np.ravel(quality.hits(found, points)).astype(int)
+    grid, counts = (
+        found.grid,
+        np.ravel(quality.hits(found, points, missing=bool(np.isnan(points).any()))).astype(int),
+    )
     figure, ax = units.map_figure(grid, beside=1.1)
     blues = ListedColormap(_ramp("#d8e6f5", "#123f73"))
     shown = np.where(counts > 0, counts, np.nan)
@@ -103,7 +106,9 @@ def label_map(subject: Subject, path: str | Path) -> None:
     y = require.labels(subject.y_train, "label_map")
     found, points = located(subject, subject.x_train, "label_map")
     grid, classes = found.grid, np.unique(y)
-    labels, share = majority(y, np.asarray(quality.bmu(found, points)), grid.units)
+    labels, share = majority(
+        y, np.asarray(quality.bmu(found, points, missing=bool(np.isnan(points).any()))), grid.units
+    )
     colours = style.class_colours(np.searchsorted(classes, labels), share)
     names = [style.class_name(label, subject.label_names) for label in classes]
     figure, ax = units.map_figure(grid, beside=0.85 + 0.09 * max(map(len, names)))
@@ -112,7 +117,9 @@ def label_map(subject: Subject, path: str | Path) -> None:
     texts = [names[i] if full else "" for i, full in zip(index, share > 0, strict=True)]
     units.write_units(ax, grid, texts, colours @ [0.299, 0.587, 0.114] < 0.47)
     style.class_legend(ax, names)
-    purity = np.average(share, weights=np.ravel(quality.hits(found, points)))
+    purity = np.average(
+        share, weights=np.ravel(quality.hits(found, points, missing=bool(np.isnan(points).any())))
+    )
     ax.set_title(f"Majority labels, opacity = their share (purity {purity:.3f})", fontsize=11)
     style.save(figure, path)
 
