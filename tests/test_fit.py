@@ -11,7 +11,7 @@ from unsupjax import loop
 from unsupjax.checkpoint import Checkpoints
 from unsupjax.config import experiment
 from unsupjax.errors import UserError
-from unsupjax.fit import evaluate, fit
+from unsupjax.fit import evaluate, fit, load
 from unsupjax.parallel import make_mesh, replicated
 
 
@@ -283,3 +283,10 @@ def test_a_run_without_fields_that_came_later_is_judged_with_their_defaults(undi
     del config["data"]["missing"], config["train"]["evaluate_every"]
     (tmp_path / "old" / "config.json").write_text(json.dumps(config))
     assert evaluate(tmp_path / "old") == results
+
+
+def test_a_finished_run_can_be_loaded_and_used(undisturbed):
+    folder, _ = undisturbed
+    prepared, state = load(folder)
+    x = np.zeros((3, 8, 8, 1), np.float32)
+    assert state.step == 20 and prepared.method.encode(state, x).shape == (3, 4)

@@ -61,6 +61,16 @@ def evaluate(folder: str | pathlib.Path) -> dict[str, float]:
         UserError: no run in the folder, or no whole checkpoint.
     """
     folder = pathlib.Path(folder)
+    return _finish(*load(folder), folder)
+
+
+def load(folder: str | pathlib.Path) -> tuple[Experiment, Any]:
+    """The experiment of a run and the State of its newest checkpoint, for `experiment.method`'s functions.
+
+    Raises:
+        UserError: no run in the folder, or no whole checkpoint.
+    """
+    folder = pathlib.Path(folder)
     # A run of an earlier version may lack fields that there are now: they have their defaults.
     config = configs.experiment(**workdir.read_config(folder).to_dict())
     experiment = experiments.prepare(config, _saved_statistics(config, folder))
@@ -69,7 +79,7 @@ def evaluate(folder: str | pathlib.Path) -> dict[str, float]:
     checkpoints.close()
     if restored is None:
         raise UserError(f"--workdir={folder} has no whole checkpoint; train it first")
-    return _finish(experiment, restored.state, folder)
+    return experiment, restored.state
 
 
 def _open_checkpoints(config: ml_collections.ConfigDict, folder: pathlib.Path) -> Checkpoints:
