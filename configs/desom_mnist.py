@@ -21,13 +21,15 @@ def get_config():
             "latent_dim": 10,
             "height": 8,
             "width": 8,
+            "manhattan": True,
             "gamma": 0.784,  # 0.001 where the squared error is divided by 784 pixels
             "start_radius": 10.0,
-            "end_radius": 0.1,
+            "end_radius": 1.0,  # of the paper's 0.1 no neighbour hears: purer units, and a map that is torn
         },
         encoder={"name": "mlp", "features": (500, 500, 2000)},
         decoder={"name": "mlp", "features": (2000, 500, 500)},
         optimizer={"name": "adam", "learning_rate": 1e-3},
+        schedule={"name": "cosine"},
         train={"batch_size": 256, "steps": 10_000},
         checkpoint={"best_metric": ""},
         evaluate={

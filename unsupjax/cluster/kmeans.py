@@ -84,10 +84,16 @@ def fit(
         raise ValueError(f"init={init!r} is unknown; choose one of {sorted(SEEDINGS)} or give centres [K, D]")
     starts = jnp.asarray(init, jnp.float32) if given else None
     return _fit(
-        key, x, starts, weights, jnp.asarray(tolerance, jnp.float32), k=k,
+        key, x, starts, weights, _threshold(tolerance), k=k,
         init="given" if given else init, restarts=1 if given else restarts, iterations=iterations,
         metric="cosine" if spherical else "euclidean", precision=precision, axis_name=axis_name,
     )  # fmt: skip
+
+
+def _threshold(tolerance: float | jax.Array) -> jax.Array | None:
+    """None for a tolerance that is known to be 0: then no variance needs to be computed."""
+    known = isinstance(tolerance, int | float)
+    return None if known and tolerance == 0 else jnp.asarray(tolerance, jnp.float32)
 
 
 _STATIC = ("k", "init", "restarts", "iterations", "metric", "precision", "axis_name")
@@ -97,7 +103,7 @@ _STATIC = ("k", "init", "restarts", "iterations", "metric", "precision", "axis_n
 def _fit(
     key, x, given, weights, tolerance, *, k, init, restarts, iterations, metric, precision, axis_name
 ) -> Fit:
-    tolerance = tolerance * _mean_variance(x, metric, axis_name)
+    tolerance = 0.0 if tolerance is None else tolerance * _mean_variance(x, metric, axis_name)
     mass = jnp.ones_like(x, jnp.float32, (len(x),)) if weights is None else weights
 
     def start(i):
