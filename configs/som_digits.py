@@ -1,7 +1,9 @@
 """A self-organizing map of scikit-learn's 8 x 8 digits on a hexagonal grid.
 
-python train.py --config=configs/som_digits.py
+    python train.py --config=configs/som_digits.py
 
+One CPU core of a busy machine: 20 seconds. Held out: quantization error 1.17, topographic error (6 neighbours) 5.3 %,
+trustworthiness 0.968, kNN on the distances to the units 96.7 %.
 """
 
 from unsupjax.config import experiment

