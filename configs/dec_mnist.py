@@ -2,9 +2,9 @@
 
     python train.py --config=configs/dec_mnist.py
 
-Test, Hungarian accuracy: seed 0 74.9 %, where k-means on the codes before the refinement had 73.5; seed 1 77.5 %, where
-it had 74.8. Neither had converged (0.4 % of the examples changed their cluster between the last two updates).
-Guo et al., 2017, pretrain longer and report 88 %.
+One CPU core of a busy machine: 10 minutes. Test, Hungarian accuracy of three seeds: 74.2, 81.6, 83.6 %, where k-means
+on the codes before the refinement had 71.7, 78.5, 80.9. None had converged (0.2 to 0.5 % of the examples changed their
+cluster at the last update). Guo et al., 2017, pretrain longer, layer by layer, and report 88 %.
 """
 
 from unsupjax.config import experiment
