@@ -34,3 +34,14 @@ def test_a_map_of_digits_is_fine_and_ordered(labelled):
     assert scores.purity(y, np.asarray(som.bmu(map, x))) > 0.93
     torn = som.Map(map.codebook[jnp.asarray(np.random.default_rng(0).permutation(256))], grid)
     assert som.topographic_error(torn, x) > 0.8
+
+
+def test_distance_from_a_map_of_normal_rows_tells_anomalies(labelled):
+    from sklearn.metrics import roc_auc_score
+
+    x, y = labelled
+    normal = x[y == 0]
+    map = som.fit(jax.random.key(0), normal[:120], som.Grid(6, 6)).map
+    held_out = np.concatenate([normal[120:], x[y != 0]])
+    _, distance = som.find(map, held_out)
+    assert roc_auc_score(np.arange(len(held_out)) >= len(normal) - 120, distance) > 0.98
