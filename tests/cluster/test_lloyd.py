@@ -112,9 +112,8 @@ def test_good_seeds_beat_random_rows_before_any_iteration(rows, init):
 def test_rows_are_drawn_in_proportion_to_their_mass():
     x = np.arange(3000, dtype=np.float32)[:, None]
     mass = np.where(np.arange(3000) % 3 == 0, 0.0, 1.0 + (np.arange(3000) >= 1500)).astype(np.float32)
-    drawn, of = draw(KEY, jnp.asarray(x), jnp.asarray(mass), 30_000, None)
+    drawn = draw(KEY, jnp.asarray(x), jnp.asarray(mass), 30_000, None)
     index = np.asarray(drawn[:, 0]).astype(int)
-    np.testing.assert_array_equal(of, mass[index])
     assert (mass[index] > 0).all()
     assert abs((index >= 1500).mean() - 2 / 3) < 0.02
 

@@ -76,3 +76,9 @@ def test_neighbourhoods_that_do_not_exist_are_refused():
         adjacency(Grid(3, 3), 6)
     with pytest.raises(ValueError, match=r"choose from \[6\]"):
         adjacency(Grid(4, 3, "hexagonal"), 8)
+
+
+def test_manhattan_distances_add_rows_and_columns():
+    np.testing.assert_array_equal(distances(Grid(3, 4), True)[0], [0, 1, 2, 3, 1, 2, 3, 4, 2, 3, 4, 5])
+    torus = distances(Grid(3, 4, toroidal=True), True)
+    np.testing.assert_array_equal(torus[0], [0, 1, 2, 1, 1, 2, 3, 2, 1, 2, 3, 2])

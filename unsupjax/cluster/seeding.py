@@ -12,10 +12,8 @@ _TILE = 1024
 ROUNDS = 5  # of k-means||; Bahmani et al. find no gain beyond
 
 
-def draw(
-    key: jax.Array, x: jax.Array, mass: jax.Array, n: int, axis_name: str | None
-) -> tuple[jax.Array, jax.Array]:
-    """n rows of x drawn with replacement in proportion to `mass`, over all devices: `[n, D]` and their mass `[n]`.
+def draw(key: jax.Array, x: jax.Array, mass: jax.Array, n: int, axis_name: str | None) -> jax.Array:
+    """n rows of x drawn with replacement in proportion to `mass` `[N]`, over all devices: float32 `[n, D]`.
 
     The inverse of the cumulative mass, first over tiles of rows and then within one.
     """
@@ -34,8 +32,7 @@ def draw(
     within = jax.vmap(lambda m, r: jnp.searchsorted(jnp.cumsum(m), r, side="right"))(by_tile[t], rest)
     index = jnp.clip(t * _TILE + jnp.minimum(within, _TILE - 1), 0, len(mass) - 1)
     mine = owner == device
-    rows = jnp.where(mine[:, None], x[index].astype(jnp.float32), 0.0)
-    return psum((rows, jnp.where(mine, mass[index], 0.0)), axis_name)
+    return psum(jnp.where(mine[:, None], x[index].astype(jnp.float32), 0.0), axis_name)
 
 
 def squared_to(x: jax.Array, candidates: jax.Array, metric: str) -> jax.Array:
@@ -61,12 +58,12 @@ def plus_plus(
     conclusion, as scikit-learn has them).
     """
     trials = 2 + int(math.log(k))
-    first, _ = draw(jax.random.fold_in(key, 0), x, weights, 1, axis_name)
+    first = draw(jax.random.fold_in(key, 0), x, weights, 1, axis_name)
     centers = jnp.zeros((k, x.shape[1]), jnp.float32).at[0].set(first[0])
 
     def add(i, carry):
         centers, closest = carry
-        candidates, _ = draw(jax.random.fold_in(key, i), x, weights * closest, trials, axis_name)
+        candidates = draw(jax.random.fold_in(key, i), x, weights * closest, trials, axis_name)
         left = jnp.minimum(closest[None], squared_to(x, candidates, metric))
         potentials = psum(jnp.sum(weights[None] * left, axis=1), axis_name)
         best = jnp.argmin(potentials)
@@ -84,10 +81,10 @@ def parallel(
     k-means++ on these rows, weighted by how many rows of the data each is nearest to, gives the centres
     (Bahmani et al., VLDB 2012; each round draws exactly 2 K rows instead of 2 K on average).
     """
-    first, _ = draw(jax.random.fold_in(key, 0), x, weights, 1, axis_name)
+    first = draw(jax.random.fold_in(key, 0), x, weights, 1, axis_name)
 
     def add(closest, i):
-        drawn, _ = draw(jax.random.fold_in(key, i), x, weights * closest, 2 * k, axis_name)
+        drawn = draw(jax.random.fold_in(key, i), x, weights * closest, 2 * k, axis_name)
         _, distance = nearest.find(x, drawn, metric=metric)
         return jnp.minimum(closest, 2 * distance if metric == "cosine" else jnp.square(distance)), drawn
 

@@ -102,10 +102,6 @@ def fit(
     x = checks.device_rows(x, "som", missing)
     start_radius = start_radius or max(grid.height, grid.width) / 2
     check(grid, neighbourhood, start_radius, end_radius, decay, metric)
-    if x.ndim != 2 or not len(x):
-        raise ValueError(
-            f"x must be rows of features, [N, D] with N of at least 1, and has the shape {x.shape}"
-        )
     if epochs < 1 or batch_size < 0:
         raise ValueError(f"{epochs=} must be at least 1 and {batch_size=} at least 0")
     given = not isinstance(init, str)

@@ -38,7 +38,7 @@ def clustering_panels(
         plane: "tsne", or "pca": the first two principal components.
         algorithms: of "kmeans", "ward", "average", "complete", "single" (hierarchical), "dbscan", "hdbscan".
         clusters: number of clusters of k-means and the hierarchical ones; 0: the number of classes.
-        eps: radius of DBSCAN; 0: suggested by the distances to the `min_samples`-th neighbour.
+        eps: radius of DBSCAN; 0: that which makes half of the examples core points.
         min_samples: examples within `eps` of a core point of DBSCAN, itself included.
         min_cluster_size: fewest examples in a cluster of HDBSCAN.
         examples: at most so many test examples, drawn at random.
