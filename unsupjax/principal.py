@@ -40,7 +40,7 @@ def principal(
     rows = nearest.tile_rows(n, 128)
     mass = jnp.ones_like(x, jnp.float32, (n,)) if weights is None else weights.astype(jnp.float32)
     product = lambda a, b: jnp.matmul(a, b, precision="highest")
-    mean = _mean(x, mass, missing, axis_name)
+    mean = mean_row(x, mass, missing, axis_name)
     units = nearest.Units(mean[None], jnp.zeros(1), mean)
 
     def covariance(basis):
@@ -61,7 +61,8 @@ def principal(
     return mean, directions * jnp.where(largest < 0, -1.0, 1.0), jnp.maximum(values[::-1], 0)
 
 
-def _mean(x, mass, missing, axis_name):
+def mean_row(x: jax.Array, mass: jax.Array, missing: bool, axis_name: str | None) -> jax.Array:
+    """The mean `[D]` of rows `[N, D]` weighted by `mass` `[N]`, over all devices; `missing`: of what is not NaN."""
     seen = ~jnp.isnan(x) if missing else jnp.ones_like(x, bool)
     rows = jnp.where(seen, x, 0).astype(jnp.float32)
     total = jnp.sum(mass[:, None] * rows, axis=0)

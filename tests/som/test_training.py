@@ -172,6 +172,21 @@ def test_starts_lie_within_the_data(rows, init):
         assert all((row == rows).all(axis=1).any() for row in start)
 
 
+@pytest.mark.parametrize("init", ["samples", "uniform"])
+def test_starts_do_not_depend_on_devices(rows, init):
+    """Entries are missing on one device more than on others."""
+    from unsupjax.som.start import STARTS
+
+    x = rows[:296].copy()
+    x[:30, :40] = np.nan
+    start = lambda x, axis=None: STARTS[init](KEY, jnp.asarray(x), GRIDS[0], True, axis)
+    whole, shared = PartitionSpec(), PartitionSpec(AXIS)
+    sharded = jax.jit(
+        jax.shard_map(lambda x: start(x, AXIS), mesh=make_mesh(), in_specs=shared, out_specs=whole)
+    )(x)
+    np.testing.assert_allclose(sharded, start(x), atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("shape", "settings"), [((1, 3), {}), ((50, 2000), {}), ((5, 1), {}), ((30, 2), {"init": "samples"})]
 )

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from unsupjax.collectives import all_gather, example_keys
-from unsupjax.principal import principal
+from unsupjax.principal import mean_row, principal
 from unsupjax.som.grid import Grid, positions
 
 _SUBSPACE = 8  # directions that are sought, of which the first two are used: they converge faster for it
@@ -29,7 +29,8 @@ def pca(key: jax.Array, x: jax.Array, grid: Grid, missing: bool, axis_name: str 
 def samples(key: jax.Array, x: jax.Array, grid: Grid, missing: bool, axis_name: str | None) -> jax.Array:
     """Random rows of x, `[K, D]`, none twice while there are enough; missing entries are those of the mean."""
     k, n = grid.units, x.shape[0]
-    filled = jnp.where(jnp.isnan(x), jnp.nanmean(x, axis=0, keepdims=True), x) if missing else x
+    mean = mean_row(x, jnp.ones_like(x, jnp.float32, (n,)), missing, axis_name)
+    filled = jnp.where(jnp.isnan(x), mean[None], x) if missing else x
     noise = jax.vmap(jax.random.uniform)(example_keys(key, n, axis_name))
     values, index = jax.lax.top_k(noise, min(k, n))
     rows = all_gather(filled[index].astype(jnp.float32), axis_name)
