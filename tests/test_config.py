@@ -7,7 +7,7 @@ import numpy as np
 import optax
 import pytest
 
-from unsupjax.config import FACTORIES, build, check, defaults, experiment, optimizer
+from unsupjax.config import FACTORIES, build, check, defaults, experiment, optimizer, sections_of
 from unsupjax.errors import UserError
 from unsupjax.methods import METHODS
 from unsupjax.optimizers import constant, cosine
@@ -27,7 +27,8 @@ def tiny(**changes):
 
 def test_a_config_is_complete():
     config = tiny()
-    for section, table in FACTORIES.items():
+    for section in ("method", *sections_of("autoencoder")):
+        table = FACTORIES[section]
         known = defaults(table[config[section].name], skip=("name", "parent"))
         assert set(known) <= set(config[section]), section
     assert config.train.batch_size == 128 and config.data.holdout == 0.2
@@ -48,7 +49,8 @@ def test_every_config_builds(path):
     spec.loader.exec_module(module)
     config = module.get_config()
     check(config)
-    shape = (28, 28, 1) if "mnist" in path.stem else (8, 8, 1) if "digits" in path.stem else (12,)
+    shapes = {"mnist": (28, 28, 1), "digits": (8, 8, 1), "cifar10": (32, 32, 3), "folder": (64, 64, 3)}
+    shape = shapes.get(path.stem.split("_")[-1], (12,))
     method = build(config, shape, 60_000, 100)
     batch = jax.ShapeDtypeStruct((config.train.batch_size, *shape), np.float32)
     jax.eval_shape(method.init, jax.random.key(0), batch)

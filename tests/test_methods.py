@@ -1,6 +1,7 @@
 """One matrix that every method must pass, whatever its mathematics: devices, executors, dtypes, recompilation."""
 
 import functools
+import inspect
 
 import chex
 import jax
@@ -10,17 +11,37 @@ import optax
 import pytest
 from jax.sharding import PartitionSpec
 
-from unsupjax import methods, models
+from unsupjax import augment, methods, models
 from unsupjax.methods import METHODS
 from unsupjax.parallel import AXIS, axis_name, compile_step, make_mesh, place_batch, replicated
 
 SHAPE = (8, 8, 1)
-FLAT = lambda dtype: (models.MLPEncoder((), dtype=dtype), models.MLPDecoder(SHAPE, (), dtype=dtype))
-DEEP = lambda dtype: (models.MLPEncoder((24,), dtype=dtype), models.MLPDecoder(SHAPE, (24,), dtype=dtype))
-CONV = lambda dtype: (
+FLAT = lambda dtype, _: (models.MLPEncoder((), dtype=dtype), models.MLPDecoder(SHAPE, (), dtype=dtype))
+DEEP = lambda dtype, _: (models.MLPEncoder((24,), dtype=dtype), models.MLPDecoder(SHAPE, (24,), dtype=dtype))
+CONV = lambda dtype, _: (
     models.ConvEncoder((8, 16), dtype=dtype),
     models.ConvDecoder(SHAPE, (16, 8), dtype=dtype),
 )
+
+
+def views(key, x):
+    """Two noisy copies: policies have tests of their own."""
+    return tuple(augment.gaussian_noise(k, x, 0.3) for k in jax.random.split(key))
+
+
+def contrastive(*heads, encoder=None):
+    """An encoder and heads with batch norm over the global batch; and without, for each None."""
+
+    def networks(dtype, axis):
+        head = lambda features: models.ProjectionHead(features, dtype=dtype, axis_name=axis)
+        make = encoder or (lambda dtype, axis: models.MLPEncoder((16,), dtype=dtype))
+        return make(dtype, axis), *(head(features) for features in heads)
+
+    return networks
+
+
+CNN = lambda dtype, axis: models.CNN((8, 8), dtype=dtype, axis_name=axis)
+MOCO = {"augment": views, "queue_size": 64}
 
 CASES = {  # method, its networks if it has any, its arguments
     "autoencoder": (methods.autoencoder, DEEP, {"latent_dim": 6}),
@@ -36,6 +57,30 @@ CASES = {  # method, its networks if it has any, its arguments
     "sparse-kl": (methods.sparse, DEEP, {"latent_dim": 20, "weight": 0.1}),
     "sparse-l1": (methods.sparse, DEEP, {"latent_dim": 20, "penalty": "l1", "weight": 0.1}),
     "k_sparse": (methods.k_sparse, FLAT, {"latent_dim": 20, "k": 3, "k_start": 8, "anneal_steps": 3}),
+    "byol": (
+        methods.byol,
+        contrastive((16, 8), (16, 8)),
+        {"augment": views, "total_steps": 6, "momentum": 0.9},
+    ),
+    "moco": (methods.moco, contrastive((16, 8)), MOCO),
+    "moco-split": (
+        methods.moco,
+        contrastive((16, 8)),
+        MOCO | {"key_statistics": "split", "symmetric": False},
+    ),
+    "moco-global": (methods.moco, contrastive((16, 8)), MOCO | {"key_statistics": "global"}),
+    "moco_v3": (
+        methods.moco_v3,
+        contrastive((16, 8), (16, 8)),
+        {"augment": views, "total_steps": 6, "momentum": 0.9},
+    ),
+    "simclr": (
+        methods.simclr,
+        contrastive((16, 8), encoder=CNN),
+        {"augment": augment.simclr(SHAPE, saturation=0.0, hue=0.0, grey=0.0)},
+    ),
+    "simclr-chunked": (methods.simclr, contrastive((16, 8)), {"augment": views, "chunk_size": 5}),
+    "simclr-corrupted": (methods.simclr, contrastive((16, 8)), {"augment": augment.scarf(SHAPE)}),
     "contractive": (methods.contractive, FLAT, {"latent_dim": 20}),
     "contractive-exact": (methods.contractive, DEEP, {"latent_dim": 6, "estimator": "exact"}),
     "contractive-hutchinson": (methods.contractive, DEEP, {"latent_dim": 6, "estimator": "hutchinson"}),
@@ -100,7 +145,9 @@ def make(case, axis=None, dtype=None):
     if networks is None:
         return factory(**arguments, axis_name=axis)
     tx = optax.sgd(1e-3, momentum=0.9)  # Adam would amplify round-off
-    return factory(*networks(dtype), tx, **arguments, axis_name=axis, dtype=dtype)
+    if "dtype" in inspect.signature(factory).parameters:
+        arguments = arguments | {"dtype": dtype}
+    return factory(*networks(dtype, axis), tx, **arguments, axis_name=axis)
 
 
 @pytest.fixture(scope="module")
@@ -166,11 +213,16 @@ def test_contract(case, hashed):
     assert z.dtype == jnp.float32
     np.testing.assert_array_equal(z, method.encode(state, x))
     np.testing.assert_allclose(method.encode(state, x[:5]), z[:5], rtol=1e-4, atol=1e-6)
-    chex.assert_shape(method.decode(state, z), x.shape)
+    if method.decode is not None:
+        chex.assert_shape(method.decode(state, z), x.shape)
     if method.sample is not None:
         chex.assert_shape(method.sample(state, jax.random.key(0), 3), (3, *SHAPE))
     if method.log_prob is not None:
         chex.assert_shape(method.log_prob(state, jax.random.key(0), x, 2), (BATCH,))
+    if method.views is not None:
+        chex.assert_shape(method.views(jax.random.key(0), x), x.shape)
+    if method.diagnose is not None:
+        assert isinstance(method.diagnose({k: float(v) for k, v in metrics.items()}), str | None)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -204,7 +256,8 @@ def test_users_own_shard_map_gives_the_state_of_one(case, check_vma, hashed):
 
 
 @pytest.mark.parametrize(
-    "case", ["autoencoder-conv", "dec", "desom", "k_sparse", "sparse-kl", "vae-bernoulli"]
+    "case",
+    ["autoencoder-conv", "dec", "desom", "k_sparse", "moco", "simclr", "sparse-kl", "vae-bernoulli"],
 )
 def test_bfloat16_computes_and_float32_keeps(case, hashed):
     method = make(case, dtype=jnp.bfloat16)

@@ -12,13 +12,13 @@ import jax.numpy as jnp
 import ml_collections
 import optax
 
-from unsupjax.augment import binarize
+from unsupjax.augment import POLICIES, binarize
 from unsupjax.data import open_source
 from unsupjax.errors import UserError, choose, nearest
 from unsupjax.evaluate import EVALUATORS, FIGURES
 from unsupjax.methods import METHODS, Method
-from unsupjax.models import DECODERS, ENCODERS
-from unsupjax.optimizers import OPTIMIZERS, SCHEDULES
+from unsupjax.models import DECODERS, ENCODERS, HEADS
+from unsupjax.optimizers import OPTIMIZERS, SCHEDULES, wrap
 from unsupjax.parallel import EXECUTORS, axis_name
 
 TRANSFORMS = {"none": None, "binarize": binarize}
@@ -27,12 +27,18 @@ FACTORIES = {  # section of a config -> the factories that it may name
     "method": METHODS,
     "encoder": ENCODERS,
     "decoder": DECODERS,
+    "projector": HEADS,
+    "predictor": HEADS,
+    "augment": POLICIES,
     "optimizer": OPTIMIZERS,
     "schedule": SCHEDULES,
 }
 NETWORKS = {  # parameter of a method -> the sections that describe what is passed for it
     "encoder": ("encoder",),
     "decoder": ("decoder",),
+    "projector": ("projector",),
+    "predictor": ("predictor",),
+    "augment": ("augment",),
     "tx": ("optimizer", "schedule"),
 }
 
@@ -87,13 +93,14 @@ def data_settings(*, source: str = "digits", feed: str = "auto", transform: str 
 
 
 def evaluate_settings(
-    *, run: tuple = ("reconstruction",), figures: tuple = (), train_examples: int = 0
+    *, run: tuple = ("reconstruction",), figures: tuple = (), periodic: tuple = (), train_examples: int = 0
 ) -> dict:
     """The section `evaluate`, beside one section of arguments for each evaluator and figure.
 
     Args:
         run: evaluators, by name.
         figures: figures drawn at the end, by name.
+        periodic: evaluators run every `train.evaluate_every` steps; empty: all of `run`.
         train_examples: how many training examples evaluators see; 0: all.
     """
     return locals()
@@ -109,7 +116,7 @@ def defaults(factory: Callable, skip: tuple = ()) -> dict:
 def _filled(section: str, factory: Callable, given: dict) -> dict:
     known = defaults(factory, skip=("name", "parent"))
     if factory in OPTIMIZERS.values():
-        known["learning_rate"] = 1e-3
+        known |= {"learning_rate": 1e-3} | defaults(wrap)
     for field in given:
         if field not in known:
             raise UserError(f"config.{section}.{field} is unknown; {nearest(field, known)}")
@@ -128,6 +135,9 @@ def experiment(
     data: dict,
     encoder: dict | None = None,
     decoder: dict | None = None,
+    projector: dict | None = None,
+    predictor: dict | None = None,
+    augment: dict | None = None,
     optimizer: dict | None = None,
     schedule: dict | None = None,
     train: dict | None = None,
@@ -140,8 +150,9 @@ def experiment(
     """A complete config: each section's given fields, and the defaults of the factory that it names for the rest.
 
     Args:
-        method, encoder, decoder, optimizer, schedule: `{"name": ..., **arguments of that factory}`; the last four
-            for methods that take them.
+        method, encoder, decoder, projector, predictor, augment, optimizer, schedule: `{"name": ..., **arguments of
+            that factory}`; all but the first for methods that take them. An optimizer also takes `learning_rate`
+            and the arguments of `unsupjax.optimizers.wrap`.
         data: `data_settings` and the arguments of `unsupjax.data.open_source`.
         train, checkpoint: `train_settings`, `checkpoint_settings`.
         evaluate: `evaluate_settings`, and `{evaluator or figure: {its arguments}}`.
@@ -149,7 +160,15 @@ def experiment(
         dtype: compute dtype, "float32" or "bfloat16"; parameters, losses and statistics are float32.
         parallel: the executor, "jit" or "pmap".
     """
-    described = {"encoder": encoder, "decoder": decoder, "optimizer": optimizer, "schedule": schedule}
+    described = {
+        "encoder": encoder,
+        "decoder": decoder,
+        "projector": projector,
+        "predictor": predictor,
+        "augment": augment,
+        "optimizer": optimizer,
+        "schedule": schedule,
+    }
     usual = {"optimizer": {"name": "adam"}, "schedule": {"name": "constant"}}
     choose("config.method.name", method["name"], METHODS)
     taken = sections_of(method["name"])
@@ -191,8 +210,9 @@ def _evaluate_section(given: dict) -> dict:
 
 
 def _check_judges(settings) -> None:
-    for name in settings["run"]:
-        choose("config.evaluate.run", name, EVALUATORS)
+    for field in ("run", "periodic"):
+        for name in settings[field]:
+            choose(f"config.evaluate.{field}", name, EVALUATORS)
     for name in settings["figures"]:
         choose("config.evaluate.figures", name, FIGURES)
 
@@ -228,44 +248,60 @@ def _arguments(section: ml_collections.ConfigDict) -> dict:
 
 
 def optimizer(config: ml_collections.ConfigDict, total_steps: int) -> optax.GradientTransformation:
-    """The optimizer of a config, on its learning-rate schedule over `total_steps` steps."""
+    """The optimizer of a config, on its learning-rate schedule over the updates of `total_steps` steps.
+
+    Raises:
+        UserError: where it refuses a value, with its reason.
+    """
     arguments = _arguments(config.optimizer)
+    common = {name: arguments.pop(name) for name in defaults(wrap)}
+    updates = max(total_steps // max(common["accumulate"], 1), 1)
     schedule = SCHEDULES[config.schedule.name](
-        arguments.pop("learning_rate"), total_steps, **_arguments(config.schedule)
+        arguments.pop("learning_rate"), updates, **_arguments(config.schedule)
     )
-    return OPTIMIZERS[config.optimizer.name](schedule, **arguments)
+    try:
+        return wrap(OPTIMIZERS[config.optimizer.name](schedule, **arguments), **common)
+    except ValueError as error:
+        raise UserError(f"config.optimizer: {error}") from error
 
 
 def build(
     config: ml_collections.ConfigDict, shape: tuple[int, ...], examples: int, total_steps: int
 ) -> Method:
-    """The Method of a config: its factory, given those of the following that its signature asks for.
+    """The Method of a config: its factory, given its networks, its optimizer and those facts it asks for.
+
+    Every factory, of a network or policy as well, is passed what its signature names of `shape`, `examples`,
+    `total_steps`, `axis_name` and `dtype`.
 
     Args:
         config: the complete config.
-        shape: of one input; decoders make it.
-        examples: number of training examples; passed as `examples` to methods that collect over an epoch.
+        shape: of one input.
+        examples: number of training examples, for methods that collect over an epoch.
         total_steps: of the run; learning-rate schedules end there.
 
     Raises:
         UserError: where a factory refuses a value, with its reason.
     """
-    dtype = DTYPES[config.dtype]
-    supplies = {
-        "encoder": lambda: ENCODERS[config.encoder.name](**_arguments(config.encoder), dtype=dtype),
-        "decoder": lambda: DECODERS[config.decoder.name](
-            shape=shape, **_arguments(config.decoder), dtype=dtype
-        ),
-        "tx": lambda: optimizer(config, total_steps),
-        "examples": lambda: examples,
-        "total_steps": lambda: total_steps,
-        "axis_name": lambda: axis_name(config.parallel),
-        "dtype": lambda: dtype,
+    facts = {
+        "shape": shape,
+        "examples": examples,
+        "total_steps": total_steps,
+        "axis_name": axis_name(config.parallel),
+        "dtype": DTYPES[config.dtype],
     }
-    factory = METHODS[config.method.name]
-    try:
-        parameters = inspect.signature(factory).parameters
-        supplied = {name: supply() for name, supply in supplies.items() if name in parameters}
-        return factory(**supplied, **_arguments(config.method))
-    except ValueError as error:
-        raise UserError(f"config.method.name={config.method.name!r}: {error}") from error
+
+    def made(section, **parts):
+        factory = FACTORIES[section][config[section].name]
+        asked = inspect.signature(factory).parameters
+        try:
+            return factory(
+                **{k: v for k, v in (facts | parts).items() if k in asked}, **_arguments(config[section])
+            )
+        except ValueError as error:
+            raise UserError(f"config.{section}.name={config[section].name!r}: {error}") from error
+
+    taken = inspect.signature(METHODS[config.method.name]).parameters
+    parts = {name: made(name) for name in NETWORKS if name in taken and name != "tx"}
+    if "tx" in taken:
+        parts["tx"] = optimizer(config, total_steps)
+    return made("method", **parts)

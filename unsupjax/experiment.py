@@ -79,7 +79,7 @@ def prepare(config: ml_collections.ConfigDict, statistics: dict | None = None) -
             )
     except (ValueError, TypeError, ArithmeticError) as error:
         raise UserError(f"{config.method.name} does not fit inputs of {batch.shape[1:]}: {error}") from error
-    for name in (*config.evaluate.run, *config.evaluate.figures):
+    for name in (*config.evaluate.run, *config.evaluate.periodic, *config.evaluate.figures):
         for function in set(NEEDS[name]) - {"labels"}:
             require.function(method, function, name)
     init = lambda: jax.jit(method.init, out_shardings=replicated(mesh))(key, batch)
@@ -166,7 +166,7 @@ def compile_run(experiment: Experiment, feed: Feed) -> Callable:
 
 def left_out(config: ml_collections.ConfigDict, source: Source) -> tuple[str, ...]:
     """The evaluators and figures of a config that need labels where the data has none."""
-    names = (*config.evaluate.run, *config.evaluate.figures)
+    names = dict.fromkeys((*config.evaluate.run, *config.evaluate.periodic, *config.evaluate.figures))
     return () if source.label_names else tuple(name for name in names if "labels" in NEEDS[name])
 
 
@@ -183,10 +183,10 @@ def make_subject(experiment: Experiment, state: Any) -> Subject:
     return subject(experiment.method, state, key, *splits, source.label_names)
 
 
-def judge(experiment: Experiment, judged: Subject) -> dict[str, float]:
-    """The results of `config.evaluate.run`, each evaluator with its section's arguments."""
+def judge(experiment: Experiment, judged: Subject, names: tuple[str, ...]) -> dict[str, float]:
+    """The results of evaluators, each with its section's arguments."""
     config, results = experiment.config, {}
-    for name in config.evaluate.run:
+    for name in names:
         if name not in left_out(config, experiment.source):
             results |= EVALUATORS[name](judged, **config.evaluate[name])
     return results

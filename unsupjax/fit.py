@@ -1,6 +1,7 @@
 """Runs an experiment in a folder: trains or resumes, evaluates, draws."""
 
 import pathlib
+import sys
 from typing import Any
 
 import jax
@@ -160,6 +161,7 @@ class Recorder:
         self._writer = workdir.MetricsWriter(folder, start)
         self._progress = loop.Progress(start, experiment.total_steps)
         self._latest: dict[str, float] = {}
+        self._fault: str | None = None
         self._evaluated = start
 
     def on_report(self, report: loop.Report) -> None:
@@ -167,6 +169,17 @@ class Recorder:
         self._latest |= report.metrics
         self._writer.write(report.step, report.metrics | {"examples_per_second": report.examples_per_second})
         self._progress.show(report)
+        self._warn(report)
+
+    def _warn(self, report: loop.Report) -> None:
+        """Says what the method finds wrong with its metrics, once, and when it is over."""
+        diagnose = self._experiment.method.diagnose
+        fault = diagnose(report.metrics) if diagnose else None
+        if fault and not self._fault:
+            print(f"step {report.step}: {fault}", file=sys.stderr, flush=True)
+        elif self._fault and not fault:
+            print(f"step {report.step}: recovered", file=sys.stderr, flush=True)
+        self._fault = fault
 
     def on_pause(self, step: int, state: Any) -> None:
         """Evaluates where that is due, and saves; a State that is not finite is refused."""
@@ -177,7 +190,9 @@ class Recorder:
         every = config.train.evaluate_every
         if every and step // every > self._evaluated // every:
             self._evaluated = step
-            results = experiments.judge(self._experiment, experiments.make_subject(self._experiment, state))
+            judged = experiments.make_subject(self._experiment, state)
+            names = config.evaluate.periodic or config.evaluate.run
+            results = experiments.judge(self._experiment, judged, names)
             self._latest |= results
             self._writer.write(step, results)
         self._checkpoints.save(step, copy, self._manifest(step), self._latest)
@@ -189,6 +204,8 @@ class Recorder:
 
     def close(self) -> None:
         """Leaves all files whole."""
+        if self._fault:
+            print(f"at the end: {self._fault}", file=sys.stderr, flush=True)
         self._progress.close()
         self._writer.close()
         self._checkpoints.close()
@@ -196,7 +213,7 @@ class Recorder:
 
 def _finish(experiment: Experiment, state: Any, folder: pathlib.Path) -> dict[str, float]:
     judged = experiments.make_subject(experiment, state)
-    results = experiments.judge(experiment, judged)
+    results = experiments.judge(experiment, judged, experiment.config.evaluate.run)
     workdir.write_json(folder / "evaluation.json", results)
     experiments.draw(experiment, judged, folder)
     print(summary(results))

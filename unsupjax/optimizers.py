@@ -1,5 +1,7 @@
 """Optimizers and learning-rate schedules by name, each with plain defaults that a config can hold."""
 
+import jax
+import jax.numpy as jnp
 import optax
 
 
@@ -24,10 +26,126 @@ def cosine(peak: float, total_steps: int, *, warmup: float = 0.0, end: float = 0
     )
 
 
-def sgd(learning_rate: optax.ScalarOrSchedule, *, momentum: float = 0.0, nesterov: bool = False):
-    """Stochastic gradient descent; `optax.sgd`, whose momentum of None a command line cannot change."""
-    return optax.sgd(learning_rate, momentum or None, nesterov)
+def kernels(params):
+    """Which parameters decay: a tree of booleans, True for arrays of two axes or more that are not frozen.
+
+    Biases, and gamma and beta of norms, have one axis. Parameters whose name, or that of a module around them,
+    begins with "frozen" have no gradient: decay alone would shrink them.
+    """
+    names = lambda path: [str(getattr(part, "key", part)) for part in path]
+    return jax.tree_util.tree_map_with_path(
+        lambda path, x: jnp.ndim(x) > 1 and not any(name.startswith("frozen") for name in names(path)), params
+    )
 
 
-OPTIMIZERS = {"adam": optax.adam, "adamw": optax.adamw, "rmsprop": optax.rmsprop, "sgd": sgd}
+def sgd(
+    learning_rate: optax.ScalarOrSchedule,
+    *,
+    momentum: float = 0.0,
+    nesterov: bool = False,
+    weight_decay: float = 0.0,
+) -> optax.GradientTransformation:
+    r"""Stochastic gradient descent, :math:`m \leftarrow \mu m + g + \lambda w`, :math:`w \leftarrow w - \alpha m`.
+
+    Args:
+        learning_rate: :math:`\alpha`, outside the momentum.
+        momentum: :math:`\mu`.
+        nesterov: the step is :math:`g + \lambda w + \mu m`, of the new m.
+        weight_decay: :math:`\lambda`, of `kernels` alone.
+    """
+    descent = optax.sgd(learning_rate, momentum or None, nesterov)
+    return optax.chain(optax.add_decayed_weights(weight_decay, kernels), descent) if weight_decay else descent
+
+
+def adamw(
+    learning_rate: optax.ScalarOrSchedule,
+    *,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    eps: float = 1e-8,
+    eps_root: float = 0.0,
+    weight_decay: float = 1e-4,
+    nesterov: bool = False,
+) -> optax.GradientTransformation:
+    """`optax.adamw` whose decay, times the learning rate, is of `kernels` alone.
+
+    Source: Loshchilov and Hutter, "Decoupled weight decay regularization", ICLR 2019.
+    """
+    return optax.adamw(
+        learning_rate, b1, b2, eps, eps_root, weight_decay=weight_decay, mask=kernels, nesterov=nesterov
+    )
+
+
+def lars(
+    learning_rate: optax.ScalarOrSchedule,
+    *,
+    momentum: float = 0.9,
+    weight_decay: float = 1e-6,
+    trust_coefficient: float = 1e-3,
+    nesterov: bool = False,
+) -> optax.GradientTransformation:
+    r"""Layer-wise adaptive rates: each array's step is in proportion to its norm.
+
+    .. math:: d = g + \lambda w, \quad m \leftarrow \mu m + \alpha \eta \frac{|w|}{|d|} d, \quad w \leftarrow w - m
+
+    The ratio is 1 where a norm is 0. Arrays that are no `kernels`, the biases and the parameters of norms, are
+    neither decayed nor adapted: :math:`m \leftarrow \mu m + \alpha g`. The learning rate stands inside the momentum
+    buffer, as in the paper and in SimCLR's code; the code of BYOL and of MoCo v3 multiplies the buffer by it on the
+    way out, which differs while it changes.
+
+    Args:
+        learning_rate: :math:`\alpha`.
+        momentum: :math:`\mu`.
+        weight_decay: :math:`\lambda`.
+        trust_coefficient: :math:`\eta`.
+        nesterov: the step is :math:`\mu m` of the new m and what was added to it.
+
+    Source: You et al., "Large batch training of convolutional networks", 2017.
+    """
+    return optax.lars(
+        learning_rate,
+        weight_decay=weight_decay,
+        weight_decay_mask=kernels,
+        trust_coefficient=trust_coefficient,
+        trust_ratio_mask=kernels,
+        momentum=momentum,
+        nesterov=nesterov,
+    )
+
+
+def wrap(
+    tx: optax.GradientTransformation, *, clip_norm: float = 0.0, accumulate: int = 1
+) -> optax.GradientTransformation:
+    """`tx` on the mean of `accumulate` gradients, clipped.
+
+    The mean over calls is what is clipped. Between updates the parameters stay, and so does `tx`: its schedule
+    counts updates, not calls. A loss that compares the examples of a batch, as the contrastive ones do, sees those
+    of one call: accumulation makes the gradient less noisy and adds no negatives, and batch statistics are a call's.
+
+    Args:
+        tx: an optimizer.
+        clip_norm: the gradient of all parameters together is scaled down to this 2-norm; 0: it is not.
+        accumulate: calls in one update.
+
+    Raises:
+        ValueError: `clip_norm` is negative or not finite, or `accumulate` no whole number from 1.
+    """
+    if not 0 <= clip_norm < float("inf"):
+        raise ValueError(f"clip_norm={clip_norm} must be finite and at least 0")
+    if accumulate < 1 or accumulate != int(accumulate):
+        raise ValueError(f"accumulate={accumulate} must be a whole number of at least 1")
+    if clip_norm:
+        tx = optax.chain(optax.clip_by_global_norm(clip_norm), tx)
+    return optax.MultiSteps(tx, int(accumulate)).gradient_transformation() if accumulate > 1 else tx
+
+
+def updated(opt_state: optax.OptState) -> jax.Array:
+    """Whether the call that returned this state moved the parameters: a boolean `[]`, False between the updates
+    of `wrap(accumulate=...)`."""
+    if isinstance(opt_state, optax.MultiStepsState):
+        return opt_state.mini_step == 0
+    return jnp.asarray(True)
+
+
+OPTIMIZERS = {"adam": optax.adam, "adamw": adamw, "lars": lars, "rmsprop": optax.rmsprop, "sgd": sgd}
 SCHEDULES = {"constant": constant, "cosine": cosine}  # (peak, total_steps, ...) -> optax.Schedule

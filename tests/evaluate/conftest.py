@@ -30,6 +30,12 @@ def decode(state, z):
     return (z @ state.params["code"]["kernel"].T + state.params["mean"][None]).reshape(-1, 4, 4, 1)
 
 
+def init(key, batch):
+    kernel = jax.random.normal(key, (batch[0].size, 3))
+    params = {"code": {"kernel": kernel}, "mean": jnp.zeros(batch[0].size)}
+    return PCAState(jnp.zeros((), jnp.int32), key, params)
+
+
 def sample(state, key, n):
     return decode(state, jax.random.normal(key, (n, state.params["code"]["kernel"].shape[1])))
 
@@ -47,6 +53,10 @@ def locate(state, x):
     return Map(state.codebook, Grid(3, 4, "hexagonal")), x.reshape(len(x), -1)
 
 
+def views(key, x):
+    return jnp.roll(x, 1, axis=2), x + 0.1 * jax.random.normal(key, x.shape)
+
+
 def images(rng, y):
     pattern = np.random.default_rng(7).uniform(0.2, 0.8, (3, 4, 4, 1))
     return np.clip(pattern[y] + rng.normal(0, 0.25, (len(y), 4, 4, 1)), 0, 1).astype(np.float32)
@@ -62,8 +72,8 @@ def subject():
     kernel = np.linalg.svd(flat - flat.mean(0), full_matrices=False)[2][:3].T
     params = {"code": {"kernel": jnp.asarray(kernel)}, "mean": jnp.asarray(flat.mean(0))}
     state = PCAState(jnp.zeros((), jnp.int32), jax.random.key(0), params, jnp.asarray(flat[:12]))
-    functions = {"assign": assign, "prototypes": prototypes, "map": locate}
-    method = Method(None, None, encode, decode, sample, **functions)
+    functions = {"assign": assign, "prototypes": prototypes, "map": locate, "views": views}
+    method = Method(init, None, encode, decode, sample, **functions)
     names = np.array([2, 5, 9])
     labels = tuple(f"class {i}" for i in range(10))
     train, test = (x_train, names[y_train]), (x_test, names[y_test])

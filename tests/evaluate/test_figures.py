@@ -3,6 +3,7 @@
 import json
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
@@ -13,6 +14,7 @@ from unsupjax.evaluate.figures.curves import read_curves
 from unsupjax.evaluate.figures.embedding import embed
 from unsupjax.evaluate.figures.pictures import mosaic
 from unsupjax.evaluate.figures.style import spans_decades
+from unsupjax.evaluate.subject import random_subset
 
 SETTINGS = {
     "clustering_panels": {"plane": "pca", "algorithms": ("kmeans", "dbscan")},
@@ -50,8 +52,9 @@ def test_vectors_are_drawn_too(subject, tmp_path, dims):
     for name in ("reconstructions", "samples"):
         FIGURES[name](vectors, tmp_path / f"{name}.png", n=4)
         drawn(tmp_path / f"{name}.png")
-    with pytest.raises(UserError, match="'filters' needs images"):
-        FIGURES["filters"](vectors, tmp_path / "filters.png")
+    for name in ("filters", "views"):
+        with pytest.raises(UserError, match=f"'{name}' needs images"):
+            FIGURES[name](vectors, tmp_path / f"{name}.png")
 
 
 @pytest.mark.parametrize("name", [name for name in FIGURES if "labels" not in NEEDS[name]])
@@ -100,6 +103,34 @@ def test_mosaic_puts_each_image_in_its_row_and_column():
     assert picture.shape == (2 * 2 + 1, 3 * 4 + 2, 1)
     np.testing.assert_array_equal(picture[0, :, 0], [0] * 4 + [1] + [0.1] * 4 + [1] + [0.2] * 4)
     np.testing.assert_array_equal(picture[:, -1, 0], [0.2, 0.2, 1, 0.5, 0.5])
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_views_stand_beside_their_image(subject, tmp_path, monkeypatch, channels):
+    def views(key, x):
+        return x / 2, jax.random.uniform(key, (len(x), 1, 1, 1)) * jnp.ones_like(x)
+
+    def framed(picture, *arguments):
+        pictures.append((picture, arguments))
+        return figure(picture, *arguments)
+
+    figure, pictures = FIGURES["views"].__globals__["framed"], []
+    monkeypatch.setitem(FIGURES["views"].__globals__, "framed", framed)
+    x = subject.x_test.repeat(channels, axis=3)
+    shown = subject._replace(method=subject.method._replace(views=views), x_test=x)
+    FIGURES["views"](shown, tmp_path / "views.png", n=3, draws=5)
+    drawn(tmp_path / "views.png")
+    ((picture, arguments),) = pictures
+    assert arguments == (3, 6, "3 test images (left) and 5 random views of each")
+    assert picture.shape == (3 * 4 + 2, 4 + 1 + 5 * 4 + 4, channels)
+    chosen = x[random_subset(subject.key, 45, 3)]
+    for row, image in enumerate(chosen):
+        line = picture[5 * row : 5 * row + 4]
+        np.testing.assert_array_equal(line[:, :4], image)
+        np.testing.assert_array_equal(line[:, 4], 1)
+        first, second = ([line[:, 5 * i : 5 * i + 4] for i in places] for places in ((1, 3, 5), (2, 4)))
+        np.testing.assert_allclose(first, [image / 2] * 3, rtol=1e-6)
+        assert all(np.ptp(view) == 0 for view in second) and second[0][0, 0, 0] != second[1][0, 0, 0]
 
 
 def test_curves_are_read_with_the_loss_first_and_the_later_line_of_a_step(tmp_path):

@@ -1,15 +1,24 @@
 """Evaluators that read labels from codes: against scikit-learn, their rules on ties, and what they refuse."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
-from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from unsupjax.errors import UserError
-from unsupjax.evaluate import EVALUATORS, NEEDS, kmeans, knn, knn_predict, linear_probe
-from unsupjax.evaluate.linear_probe import standardized
+from unsupjax.evaluate import (
+    EVALUATORS,
+    NEEDS,
+    kmeans,
+    knn,
+    knn_baselines,
+    knn_predict,
+    knn_weighted,
+    linear_probe,
+    linear_probe_augmented,
+)
+from unsupjax.evaluate.subject import codes
 
 
 @pytest.mark.parametrize("k", [1, 5, 90])
@@ -29,48 +38,91 @@ def test_knn_in_blocks_is_knn(subject, monkeypatch):
     np.testing.assert_array_equal(knn_predict(subject.z_train, subject.y_train, subject.z_test, 5), whole)
 
 
+@pytest.mark.parametrize(("k", "temperature"), [(20, 0.1), (90, 0.5)])
+def test_weighted_votes_are_those_of_a_loop(subject, k, temperature):
+    rng = np.random.default_rng(0)
+    noise = {
+        name: rng.normal(0.5, 1, (n, 3)).astype(np.float32) for name, n in (("z_train", 90), ("z_test", 45))
+    }
+    subject = subject._replace(**noise)
+    train, test = (z / np.linalg.norm(z.astype(float), axis=1, keepdims=True) for z in noise.values())
+    expected = []
+    for z in test:
+        similarity = np.array([float(z @ other) for other in train])
+        votes = dict.fromkeys([2, 5, 9], 0.0)
+        for i in sorted(range(90), key=lambda i: -similarity[i])[:k]:
+            votes[subject.y_train[i]] += np.exp(similarity[i] / temperature)
+        expected.append(max(votes, key=votes.get))
+    got = knn_predict(subject.z_train, subject.y_train, subject.z_test, k, temperature)
+    np.testing.assert_array_equal(got, expected)
+    equal = knn_predict(subject.z_train, subject.y_train, subject.z_test, k)
+    assert np.any(got != equal)
+    assert knn_weighted(subject, k=k, temperature=temperature) == {
+        f"knn_weighted_accuracy_k{k}": pytest.approx(np.mean(got == subject.y_test))
+    }
+
+
+def test_the_temperature_goes_from_the_nearest_neighbour_to_equal_votes():
+    """Whatever the lengths; and no weight overflows or vanishes where all neighbours are far."""
+    angle = np.array([0.0, 0.3, 0.4, 3.0])
+    z, y = 7 * np.stack([np.cos(angle), np.sin(angle)], 1).astype(np.float32), np.array([7, 3, 3, 4])
+    test = np.array([[0.02, 0.0], [-300.0, 1.0], [0.0, 0.0]], np.float32)
+    assert knn_predict(z, y, test, 3, 1e-4)[:2].tolist() == [7, 4]
+    assert knn_predict(z, y, test, 4, 1e4).tolist() == [3, 3, 3]
+    assert knn_predict(z[:3], y[:3], -test[:1], 3, 1e-4).tolist() == [3]
+    # Two votes of cosine 0.955 and 0.921 outweigh one of 1 where exp(-0.045 / T) + exp(-0.079 / T) > 1.
+    assert knn_predict(z, y, test[:1], 3, 0.095).tolist() == [3]
+    assert knn_predict(z, y, test[:1], 3, 0.085).tolist() == [7]
+
+
+def test_knn_baselines_are_those_of_scikit_learn(subject):
+    kernel, shapes = np.random.default_rng(3).normal(size=(16, 2)).astype(np.float32), []
+
+    def init(key, batch):
+        shapes.append(batch.shape)
+        params = {"code": {"kernel": jnp.asarray(kernel)}, "mean": jnp.zeros(16)}
+        return subject.state._replace(params=params)
+
+    inputs = [x.reshape(len(x), 16) for x in (subject.x_train, subject.x_test)]
+    spaces = {
+        "codes": (subject.z_train, subject.z_test),
+        "inputs": inputs,
+        "random_encoder": [x @ kernel for x in inputs],
+    }
+    expected = {}
+    for name, (train, test) in spaces.items():
+        twin = KNeighborsClassifier(4, metric="cosine").fit(train, subject.y_train)
+        expected[f"knn_accuracy_k4_{name}"] = pytest.approx(twin.score(test, subject.y_test))
+    judged = subject._replace(method=subject.method._replace(init=init))
+    scores = knn_baselines(judged, k=4)
+    assert scores == expected and len(set(scores.values())) == 3
+    assert knn_baselines(judged, k=4, batch_size=8) == scores
+    assert shapes == [(90, 4, 4, 1), (8, 4, 4, 1)]
+
+
+def test_a_batch_that_the_method_refuses_is_named(subject):
+    def init(key, batch):
+        raise ValueError("the queue is no multiple of the batch")
+
+    with pytest.raises(UserError, match=r"knn_baselines\.batch_size=256: the queue is no multiple"):
+        knn_baselines(subject._replace(method=subject.method._replace(init=init)))
+
+
+def test_the_untrained_encoder_is_drawn_anew_from_the_key_of_the_evaluation(subject):
+    """It is not the trained one although `init` is the one that made it, and the same at every evaluation."""
+    state = jax.jit(subject.method.init)(subject.key, subject.x_train)
+    z_train, z_test = (codes(subject.method, state, x) for x in (subject.x_train, subject.x_test))
+    scores = knn_baselines(subject._replace(state=state, z_train=z_train, z_test=z_test))
+    assert scores["knn_accuracy_k10_random_encoder"] != scores["knn_accuracy_k10_codes"]
+    assert knn_baselines(subject) == knn_baselines(subject)
+
+
 def test_knn_ignores_length_and_gives_ties_to_the_lowest_label():
     z = np.array([[1, 0], [100, 1], [0, 1], [0, 9]], np.float32)
     y = np.array([7, 3, 4, 4])
     assert knn_predict(z, y, np.array([[0.001, 0]], np.float32), 1).tolist() == [7]
     assert knn_predict(z, y, np.array([[5, 0]], np.float32), 2).tolist() == [3]
     assert knn_predict(z, y, np.zeros((1, 2), np.float32), 1).tolist() == [7]
-
-
-def test_linear_probe_is_that_of_scikit_learn(subject):
-    scaled = subject._replace(
-        z_train=subject.z_train * [1, 1e3, 1e-3], z_test=subject.z_test * [1, 1e3, 1e-3]
-    )
-    twin = make_pipeline(StandardScaler(), LogisticRegression(C=0.3)).fit(scaled.z_train, scaled.y_train)
-    accuracy = twin.score(scaled.z_test, scaled.y_test)
-    scores = linear_probe(scaled, cs=(0.3,))
-    assert scores == {
-        "linear_probe_accuracy": pytest.approx(accuracy),
-        "linear_probe_error": pytest.approx(1 - accuracy),
-        "linear_probe_c": 0.3,
-    }
-    raw = LogisticRegression(C=1e-3).fit(subject.z_train, subject.y_train)
-    got = linear_probe(subject, cs=(1e-3,), standardize=False)["linear_probe_accuracy"]
-    assert got == pytest.approx(raw.score(subject.z_test, subject.y_test))
-
-
-def test_linear_probe_chooses_c_without_the_test_set(subject):
-    # So strong a penalty that the majority class is predicted, against one that lets the codes speak.
-    y = np.where(np.arange(90) % 3 < 2, 5, 9)
-    skewed = subject._replace(y_train=y)
-    assert linear_probe(skewed, cs=(1.0, 1e-6), validation=0.3)["linear_probe_c"] == 1.0
-    shuffled = skewed._replace(y_test=skewed.y_test[::-1])
-    assert linear_probe(shuffled, cs=(1e-6, 1.0), validation=0.3)["linear_probe_c"] == 1.0
-
-
-def test_standardized_keeps_float32_and_constant_features():
-    rng = np.random.default_rng(0)
-    train = rng.normal(1000, 2, (50, 3)).astype(np.float32)
-    train[:, 1] = 1000.1
-    got, _ = standardized(train, train)
-    assert got.dtype == np.float32
-    np.testing.assert_allclose(got.mean(0), 0, atol=1e-4)
-    np.testing.assert_allclose(got.std(0), [1, 0, 1], atol=1e-4)
 
 
 def test_kmeans_finds_separate_classes_and_nothing_in_shuffled_labels(subject):
@@ -109,10 +161,18 @@ def test_one_class_is_refused(subject, name):
     [
         (knn, {"k": 91}, "k=91 must be between 1 and the 90 training"),
         (knn, {"k": 0}, "k=0 must be"),
+        (knn_baselines, {"k": 91}, "knn_baselines: k=91"),
+        (knn_weighted, {}, "knn_weighted: k=200 must be between 1 and the 90 training"),
+        (knn_weighted, {"k": 5, "temperature": 0.0}, "temperature=0.0 must be above 0"),
         (kmeans, {"clusters": 46}, "clusters=46 must be between 1 and the 45 test"),
         (linear_probe, {"cs": ()}, "cs="),
         (linear_probe, {"cs": (1.0, -1.0)}, "positive"),
         (linear_probe, {"cs": (1.0, 2.0), "validation": 1.0}, "validation=1.0"),
+        (linear_probe_augmented, {"views": 0}, "views=0 must be above 0"),
+        (linear_probe_augmented, {"flip": 1.5}, r"flip=1.5 in \[0, 1\]"),
+        (linear_probe_augmented, {"c": 0.0}, "c=0.0 above 0"),
+        (linear_probe_augmented, {"area": (0.5, 0.2)}, r"area=\(0.5, 0.2\) must ascend in \(0, 1\]"),
+        (linear_probe_augmented, {"aspect": (0.0, 1.0)}, r"aspect=\(0.0, 1.0\) above 0"),
     ],
 )
 def test_settings_out_of_range_are_refused(subject, evaluator, settings, message):

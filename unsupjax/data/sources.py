@@ -54,6 +54,7 @@ def open_source(
     image_size: int = 0,
     data_dir: str = "",
     missing: bool = False,
+    examples: int = 0,
     statistics: dict[str, list[float]] | None = None,
 ) -> Source:
     """Opens a data set.
@@ -81,6 +82,7 @@ def open_source(
             ~/tensorflow_datasets.
         missing: allow NaN (in a csv also empty fields, "NA" and "?"): entries of a table that were not observed, for
             methods with an argument of this name.
+        examples: keep at most this many training examples, drawn at random by `split_seed`; 0: all.
         statistics: mean and standard deviation to standardise with in place of the training split's: those of
             the `Source` that a model was trained on. Passed by programs, not by users.
 
@@ -91,6 +93,8 @@ def open_source(
         UserError: a source that does not exist, cannot be read or does not suit the arguments.
     """
     _check(source, holdout, image_size, label_column)
+    if examples < 0:
+        raise UserError(f"config.data.examples={examples} must be 0 (all) or more")
     kind, _, path = source.partition(":")
     path = path if kind == "tfds" else os.path.expanduser(path)
     parts = KINDS[kind](source, path, Options(image_size, label_column, data_dir, missing))
@@ -101,6 +105,8 @@ def open_source(
         train, test = _hold_out(parts.train, np.arange(len(parts.train)), holdout, rng)
     else:
         train, test = parts.train, parts.test
+    if 0 < examples < len(train):
+        train = train.select(np.sort(rng.permutation(len(train))[:examples]))
     for name, split in (("training", train), ("test", test)):
         if not len(split):
             raise UserError(f"{source}: the {name} split is empty; change config.data.holdout={holdout}")

@@ -25,15 +25,20 @@ from unsupjax.evaluate.figures import (
     scores,
     tsne,
     u_matrix,
+    views,
 )
 from unsupjax.evaluate.figures import learning_curves as learning_curves
 from unsupjax.evaluate.fine_tune import fine_tune as fine_tune
 from unsupjax.evaluate.jacobian import jacobian as jacobian
 from unsupjax.evaluate.kmeans import kmeans as kmeans
 from unsupjax.evaluate.knn import knn as knn
+from unsupjax.evaluate.knn import knn_baselines as knn_baselines
 from unsupjax.evaluate.knn import knn_predict as knn_predict
+from unsupjax.evaluate.knn import knn_weighted as knn_weighted
 from unsupjax.evaluate.likelihood import likelihood as likelihood
 from unsupjax.evaluate.linear_probe import linear_probe as linear_probe
+from unsupjax.evaluate.linear_probe_augmented import linear_probe_augmented as linear_probe_augmented
+from unsupjax.evaluate.rank_me import rank_me as rank_me
 from unsupjax.evaluate.reconstruction import reconstruction as reconstruction
 from unsupjax.evaluate.som import som as som
 from unsupjax.evaluate.subject import Subject as Subject
@@ -48,8 +53,12 @@ EVALUATORS = {
     "jacobian": jacobian,
     "kmeans": kmeans,
     "knn": knn,
+    "knn_baselines": knn_baselines,
+    "knn_weighted": knn_weighted,
     "likelihood": likelihood,
     "linear_probe": linear_probe,
+    "linear_probe_augmented": linear_probe_augmented,
+    "rank_me": rank_me,
     "reconstruction": reconstruction,
     "som": som,
 }
@@ -68,6 +77,7 @@ FIGURES = {  # no name of an evaluator: both have their arguments in `config.eva
     "scores": scores,
     "tsne": tsne,
     "u_matrix": u_matrix,
+    "views": views,
 }
 
 NEEDS = {  # what each cannot do without: labels, or an optional function of the method
@@ -83,11 +93,15 @@ NEEDS = {  # what each cannot do without: labels, or an optional function of the
     "jacobian": (),
     "kmeans": ("labels",),
     "knn": ("labels",),
+    "knn_baselines": ("labels",),
+    "knn_weighted": ("labels",),
     "label_map": ("labels", "map"),
     "likelihood": ("log_prob",),
     "linear_probe": ("labels",),
+    "linear_probe_augmented": ("labels",),
     "pca": (),
     "prototypes": ("prototypes",),
+    "rank_me": (),
     "reconstruction": ("decode",),
     "reconstructions": ("decode",),
     "samples": ("sample",),
@@ -95,4 +109,5 @@ NEEDS = {  # what each cannot do without: labels, or an optional function of the
     "som": ("map",),
     "tsne": (),
     "u_matrix": ("map",),
+    "views": ("views",),
 }

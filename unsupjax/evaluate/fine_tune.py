@@ -1,6 +1,7 @@
 """Supervised fine-tuning of an encoder from its unsupervised parameters."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -24,6 +25,7 @@ OPTIMIZERS = {
 def fine_tune(
     subject: Subject,
     *,
+    fractions: tuple = (1.0,),
     epochs: int = 20,
     batch_size: int = 128,
     optimizer: str = "adam",
@@ -37,39 +39,94 @@ def fine_tune(
     """Test error of a softmax classifier on the code, trained with the encoder on the training labels.
 
     Minimises the mean cross-entropy of `softmax(encode(x) W + b)` over W, b (from zero) and `state.params`
-    (from their trained values) on shuffled minibatches; the last incomplete one of an epoch is left out.
+    (from their trained values) on shuffled minibatches; the last incomplete one of an epoch is left out. The
+    encoder is that of `encode`: one with batch norm keeps the statistics of its unsupervised training.
 
     Args:
         subject: what is judged; the training set must fit in device memory.
-        epochs: passes over the training set.
-        batch_size: examples in a minibatch; the whole training set where it is smaller.
+        fractions: of the training labels that are used, each in a fine-tuning of its own, in (0, 1]: that part of
+            each class, drawn at random, at least one example. A smaller fraction's examples are among a larger's.
+        epochs: passes over the training set; over a fraction f of it the next whole number from
+            `epochs / sqrt(f)`, so that few examples are seen more often and take fewer steps all the same.
+        batch_size: examples in a minibatch; all that are trained on where those are fewer.
         optimizer: `"adam"` or `"sgd"`.
         learning_rate: initial learning rate.
         schedule: `"constant"`, or `"cosine"` decay to zero over all epochs.
         momentum: momentum of `"sgd"`; unused by `"adam"`.
         weight_decay: of all trained parameters; decoupled for `"adam"`, part of the gradient for `"sgd"`.
         freeze: train the classifier alone and leave the encoder as it is.
-        validation: number of training examples held out, at random, to choose the epoch of the lowest error
+        validation: number of the labelled examples held out, at random, to choose the epoch of the lowest error
             on them (the earliest on a tie); 0 trains on all and takes the last epoch.
 
     Returns:
         `fine_tune_accuracy` and `fine_tune_error`, fractions of the test set, and the epoch they are of,
-        `fine_tune_epoch`, counted from 1. The test set chooses nothing.
+        `fine_tune_epoch`, counted from 1; with `_{f}` appended for a fraction f below 1, as in
+        `fine_tune_accuracy_0.01`. The test set chooses nothing.
 
     Raises:
-        UserError: there are no labels, or fewer than two classes; the State has no `params`; `validation`
-            leaves nothing to train on; the training diverges.
+        UserError: there are no labels, or fewer than two classes; the State has no `params`; a fraction is not in
+            (0, 1]; `validation` leaves nothing to train on; the training diverges.
     """
-    y_train, y_test = (require.labels(y, "fine_tune") for y in (subject.y_train, subject.y_test))
+    y_train, _ = (require.labels(y, "fine_tune") for y in (subject.y_train, subject.y_test))
     if not hasattr(subject.state, "params"):
         raise require.missing("fine_tune", "a State with `params`", "choose a method trained by gradient")
-    if epochs < 1 or not 0 <= validation < len(y_train):
-        raise UserError(f"fine_tune: {epochs=} must be 1 or more and {validation=} in [0, {len(y_train)})")
-    held_out, rest = np.split(np.asarray(jax.random.permutation(subject.key, len(y_train))), [validation])
-    classes, y = np.unique(y_train, return_inverse=True)
+    if epochs < 1 or not fractions or not all(0 < f <= 1 for f in fractions):
+        raise UserError(f"fine_tune: {epochs=} must be 1 or more, and {fractions=} in (0, 1]")
+    order = np.asarray(jax.random.permutation(subject.key, len(y_train)))
+
+    def transform(steps):
+        rate = choose("schedule", schedule, SCHEDULES)(learning_rate, steps)
+        return choose("optimizer", optimizer, OPTIMIZERS)(rate, momentum, weight_decay)
+
+    results = {}
+    labelled = {f: stratified(order, y_train, f) for f in fractions}
+    fewest = min(map(len, labelled.values()))
+    if not 0 <= validation < fewest:
+        raise UserError(f"fine_tune: {validation=} must be in [0, {fewest}), the labelled examples")
+    for f, rows in labelled.items():
+        held_out, rest = np.split(rows, [validation])
+        passes = math.ceil(epochs / math.sqrt(f))
+        epoch, error = _tuned(subject, held_out, rest, passes, batch_size, transform, freeze)
+        scores = {"accuracy": 1 - error, "error": error, "epoch": float(epoch)}
+        results |= {f"fine_tune_{name}" + (f"_{f:g}" if f < 1 else ""): x for name, x in scores.items()}
+    return results
+
+
+def stratified(order: np.ndarray, y: np.ndarray, fraction: float) -> np.ndarray:
+    """The first of each class in an order: that fraction of its examples, to the nearest, and at least one.
+
+    Args:
+        order: a permutation of the N examples.
+        y: their labels `[N]`.
+        fraction: in (0, 1].
+
+    Returns:
+        indices of examples, in that order.
+    """
+    kept = np.zeros(len(order), bool)
+    for label in np.unique(y):
+        places = np.flatnonzero(y[order] == label)
+        kept[places[: max(1, round(fraction * len(places)))]] = True
+    return order[kept]
+
+
+def _tuned(
+    subject: Subject,
+    held_out: np.ndarray,
+    rest: np.ndarray,
+    epochs: int,
+    batch_size: int,
+    transform: Callable,
+    freeze: bool,
+) -> tuple[int, float]:
+    """The chosen epoch, and its error on the test set, of a training on the examples `rest`.
+
+    `transform` gives the optimizer for a number of steps; the examples `held_out` choose the epoch where there
+    are any.
+    """
+    classes, y = np.unique(subject.y_train, return_inverse=True)
     batch_size = min(batch_size, len(rest))
-    rate = choose("schedule", schedule, SCHEDULES)(learning_rate, epochs * (len(rest) // batch_size))
-    tx = choose("optimizer", optimizer, OPTIMIZERS)(rate, momentum, weight_decay)
+    tx = transform(epochs * (len(rest) // batch_size))
 
     def predict(state, model, x):
         return _logits(subject, state, model, x).argmax(axis=1)
@@ -79,17 +136,12 @@ def fine_tune(
 
     def rank(item):
         epoch, model = item
-        return error(model, subject.x_train[held_out], y_train[held_out]) if validation else -epoch
+        return error(model, subject.x_train[held_out], subject.y_train[held_out]) if len(held_out) else -epoch
 
     model = _classifier(subject, len(classes), freeze)
     models = _epochs(subject, model, tx, subject.x_train[rest], y[rest], epochs, batch_size)
     epoch, model = min(enumerate(models, 1), key=rank)
-    test_error = error(model, subject.x_test, y_test)
-    return {
-        "fine_tune_accuracy": 1 - test_error,
-        "fine_tune_error": test_error,
-        "fine_tune_epoch": float(epoch),
-    }
+    return epoch, error(model, subject.x_test, subject.y_test)
 
 
 def _classifier(subject: Subject, classes: int, freeze: bool) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import numpy as np
 
 from unsupjax.errors import UserError
 from unsupjax.evaluate import require
-from unsupjax.evaluate.subject import Subject, map_batches
+from unsupjax.evaluate.subject import Subject, codes, map_batches, random_subset
 
 _BLOCK = 2**25  # similarities held at once: 128 MiB of float32
 
@@ -27,26 +27,116 @@ def knn(subject: Subject, *, k: int = 10) -> dict[str, float]:
     Raises:
         UserError: there are no labels, or fewer than two classes; k is not in [1, N].
     """
-    y_train, y_test = (require.labels(y, "knn") for y in (subject.y_train, subject.y_test))
+    accuracy = _accuracy(subject, subject.z_train, subject.z_test, k, "knn")
+    return {f"knn_accuracy_k{k}": accuracy}
+
+
+def knn_weighted(subject: Subject, *, k: int = 200, temperature: float = 0.1) -> dict[str, float]:
+    """Test accuracy of a weighted vote of the k training codes of highest cosine similarity s.
+
+    Each neighbour votes with the weight `exp(s / temperature)`: nearer neighbours count for more.
+
+    Args:
+        subject: what is judged.
+        k: number of neighbours.
+        temperature: towards 0 the nearest neighbour decides, towards infinity every neighbour has one vote.
+
+    Returns:
+        `knn_weighted_accuracy_k{k}`, a fraction of the test set.
+
+    Raises:
+        UserError: there are no labels, or fewer than two classes; k is not in [1, N]; the temperature is not
+            positive.
+
+    Source: Wu et al., "Unsupervised feature learning via non-parametric instance discrimination", CVPR 2018.
+    """
+    accuracy = _accuracy(subject, subject.z_train, subject.z_test, k, "knn_weighted", temperature)
+    return {f"knn_weighted_accuracy_k{k}": accuracy}
+
+
+def knn_baselines(subject: Subject, *, k: int = 10, batch_size: int = 256) -> dict[str, float]:
+    """Test accuracy of `knn` on the codes, on the inputs themselves, and on the codes of an untrained encoder.
+
+    What training is worth is the distance from the codes to the better of the other two. The inputs are
+    flattened and compared by cosine similarity like codes. The untrained State is the method's `init` with
+    another key; an encoder with batch norm uses the statistics it starts from, mean 0 and variance 1.
+
+    Args:
+        subject: what is judged.
+        k: number of neighbours.
+        batch_size: training examples that `init` is given, drawn at random; the batch size of training suits
+            every method.
+
+    Returns:
+        `knn_accuracy_k{k}_codes`, `knn_accuracy_k{k}_inputs` and `knn_accuracy_k{k}_random_encoder`, fractions of
+        the test set.
+
+    Raises:
+        UserError: as `knn`; the method has no State for such a batch.
+    """
+    method, inputs = subject.method, (subject.x_train, subject.x_test)
+    key = jax.random.fold_in(subject.key, 2)
+    some = random_subset(key, len(subject.x_train), batch_size)
+
+    def accuracy(train, test):
+        return _accuracy(subject, train, test, k, "knn_baselines")
+
+    results = {
+        "codes": accuracy(subject.z_train, subject.z_test),
+        "inputs": accuracy(*(x.reshape(len(x), -1) for x in inputs)),
+    }
+    try:
+        untrained = jax.jit(method.init)(key, subject.x_train[some])
+    except ValueError as error:
+        raise UserError(f"config.evaluate.knn_baselines.batch_size={batch_size}: {error}") from error
+    results["random_encoder"] = accuracy(*(codes(method, untrained, x) for x in inputs))
+    return {f"knn_accuracy_k{k}_{space}": value for space, value in results.items()}
+
+
+def _accuracy(
+    subject: Subject,
+    train: np.ndarray,
+    test: np.ndarray,
+    k: int,
+    user: str,
+    temperature: float = float("inf"),
+) -> float:
+    """`knn_predict`'s accuracy on the labels of the subject, from points `[N, D]` and `[M, D]` of any space.
+
+    Raises:
+        UserError: as `knn_weighted`; `user` is the evaluator that asks.
+    """
+    y_train, y_test = (require.labels(y, user) for y in (subject.y_train, subject.y_test))
     if not 1 <= k <= len(y_train):
-        raise UserError(f"knn: k={k} must be between 1 and the {len(y_train)} training examples")
-    predicted = knn_predict(subject.z_train, y_train, subject.z_test, k)
-    return {f"knn_accuracy_k{k}": float(np.mean(predicted == y_test))}
+        raise UserError(f"{user}: k={k} must be between 1 and the {len(y_train)} training examples")
+    if not temperature > 0:
+        raise UserError(f"{user}: {temperature=} must be above 0")
+    return float(np.mean(knn_predict(train, y_train, test, k, temperature) == y_test))
 
 
-def knn_predict(z_train: np.ndarray, y_train: np.ndarray, z_test: np.ndarray, k: int) -> np.ndarray:
+def knn_predict(
+    z_train: np.ndarray,
+    y_train: np.ndarray,
+    z_test: np.ndarray,
+    k: int,
+    temperature: float = float("inf"),
+) -> np.ndarray:
     """Labels `[M]` of test codes `[M, D]` by the vote of k of the training codes `[N, D]`.
 
-    The same as scikit-learn's `KNeighborsClassifier(k, metric="cosine")` where no two similarities tie. Codes
-    of length zero are similar to nothing. Memory is bounded by blocks of test codes.
+    A neighbour of cosine similarity s has the weight `exp(s / temperature)`: 1 at infinity, which is the same as
+    scikit-learn's `KNeighborsClassifier(k, metric="cosine")` where no two similarities tie. Codes of length
+    zero are similar to nothing. Memory is bounded by blocks of test codes.
     """
     classes, y = np.unique(y_train, return_inverse=True)
 
     def vote(train, y, test):
         # The length of a test code scales all its similarities alike, and so changes no rank.
-        similarity = jnp.matmul(test, train.T, precision="highest")
-        nearest = y[jax.lax.top_k(similarity, k)[1]]
-        return jax.nn.one_hot(nearest, len(classes)).sum(axis=1).argmax(axis=1)
+        similarity, index = jax.lax.top_k(jnp.matmul(test, train.T, precision="highest"), k)
+        length = jnp.linalg.norm(test, axis=1, keepdims=True)
+        cosine = similarity / jnp.where(length > 0, length, 1)
+        # The nearest neighbour's weight as the unit: the sums neither overflow nor vanish.
+        weight = jnp.exp((cosine - cosine[:, :1]) / temperature)
+        return (jax.nn.one_hot(y[index], len(classes)) * weight[..., None]).sum(axis=1).argmax(axis=1)
 
     length = np.linalg.norm(z_train, axis=1, keepdims=True)
     train = jnp.asarray(z_train / np.where(length > 0, length, 1))

@@ -15,7 +15,7 @@ class Subject(NamedTuple):
     """A trained method, its data and their codes: the one argument that every evaluator and figure takes.
 
     Attributes:
-        method: the method; `init` and `step` are not called.
+        method: the method; `step` is not called, and `init` by those alone that ask for an untrained State.
         state: its trained State.
         key: typed PRNG key from which every random choice of an evaluation follows.
         x_train: training inputs as the method sees them, `[N, ...]`.
@@ -64,11 +64,8 @@ def subject(
         UserError: some codes are not finite.
     """
 
-    def encode(state, x):
-        return method.encode(state, x).astype(jnp.float32)
-
     (x_train, y_train), (x_test, y_test) = train, test
-    z_train, z_test = (map_batches(encode, x, batch_size, state) for x in (x_train, x_test))
+    z_train, z_test = (codes(method, state, x, batch_size) for x in (x_train, x_test))
     for split, z in (("train", z_train), ("test", z_test)):
         bad = np.sum(~np.isfinite(z).all(axis=1))
         if bad:
@@ -77,6 +74,11 @@ def subject(
                 "(lower the learning rate and train again), or the inputs are not finite (mend the data)"
             )
     return Subject(method, state, key, x_train, y_train, x_test, y_test, z_train, z_test, label_names)
+
+
+def codes(method: Method, state: Any, x: np.ndarray, batch_size: int = 512) -> np.ndarray:
+    """`encode(state, x)` as float32 `[N, D]`, `batch_size` examples at once."""
+    return map_batches(lambda state, x: method.encode(state, x).astype(jnp.float32), x, batch_size, state)
 
 
 def map_batches(fn: Callable, x: Any, batch_size: int, *args: Any) -> np.ndarray:

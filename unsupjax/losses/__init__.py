@@ -8,6 +8,11 @@ from unsupjax.losses.clustering import target_distribution as target_distributio
 from unsupjax.losses.contractive import jacobian_exact as jacobian_exact
 from unsupjax.losses.contractive import jacobian_hutchinson as jacobian_hutchinson
 from unsupjax.losses.contractive import jacobian_sigmoid as jacobian_sigmoid
+from unsupjax.losses.contrastive import contrastive_accuracy as contrastive_accuracy
+from unsupjax.losses.contrastive import info_nce as info_nce
+from unsupjax.losses.contrastive import moco as moco
+from unsupjax.losses.contrastive import nt_xent as nt_xent
+from unsupjax.losses.contrastive import nt_xent_accuracy as nt_xent_accuracy
 from unsupjax.losses.reconstruction import LIKELIHOODS as LIKELIHOODS
 from unsupjax.losses.reconstruction import Likelihood as Likelihood
 from unsupjax.losses.reconstruction import bernoulli_nll as bernoulli_nll
@@ -15,6 +20,11 @@ from unsupjax.losses.reconstruction import gaussian as gaussian
 from unsupjax.losses.reconstruction import gaussian_nll as gaussian_nll
 from unsupjax.losses.reconstruction import likelihood as likelihood
 from unsupjax.losses.reconstruction import squared_error as squared_error
+from unsupjax.losses.similarity import align as align
+from unsupjax.losses.similarity import byol as byol
+from unsupjax.losses.similarity import negative_cosine as negative_cosine
+from unsupjax.losses.similarity import normalize as normalize
+from unsupjax.losses.similarity import uniformity as uniformity
 from unsupjax.losses.sparsity import kl_sparsity as kl_sparsity
 from unsupjax.losses.sparsity import l1 as l1
 from unsupjax.losses.variational import importance_weighted_bound as importance_weighted_bound

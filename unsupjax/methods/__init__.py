@@ -3,11 +3,15 @@
 from unsupjax.methods.autoencoder import autoencoder as autoencoder
 from unsupjax.methods.base import Method as Method
 from unsupjax.methods.base import State as State
+from unsupjax.methods.byol import byol as byol
 from unsupjax.methods.contractive import contractive as contractive
 from unsupjax.methods.dec import dec as dec
 from unsupjax.methods.denoising import denoising as denoising
 from unsupjax.methods.desom import desom as desom
 from unsupjax.methods.kmeans import kmeans as kmeans
+from unsupjax.methods.moco import moco as moco
+from unsupjax.methods.moco_v3 import moco_v3 as moco_v3
+from unsupjax.methods.simclr import simclr as simclr
 from unsupjax.methods.som import som as som
 from unsupjax.methods.sparse import k_sparse as k_sparse
 from unsupjax.methods.sparse import sparse as sparse
@@ -15,12 +19,16 @@ from unsupjax.methods.vae import vae as vae
 
 METHODS = {
     "autoencoder": autoencoder,
+    "byol": byol,
     "contractive": contractive,
     "dec": dec,
     "denoising": denoising,
     "desom": desom,
     "k_sparse": k_sparse,
     "kmeans": kmeans,
+    "moco": moco,
+    "moco_v3": moco_v3,
+    "simclr": simclr,
     "som": som,
     "sparse": sparse,
     "vae": vae,

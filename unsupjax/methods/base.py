@@ -30,6 +30,10 @@ class Method(NamedTuple):
         prototypes: `(State) -> [K, ...]`, what stands for each cluster or unit, in the space of inputs.
         map: `(State, x) -> (som.Map, [B, D])`, the units with their grid, and the examples in the units' space,
             for self-organizing maps.
+        views: `(key, x) -> (x1, x2)`, two random views of each example as training compares them, for methods
+            that learn from views.
+        diagnose: `(metrics) -> str | None`, on the host: what is wrong with a run whose mean metrics of an
+            interval are these floats, in plain words.
     """
 
     init: Callable
@@ -41,6 +45,8 @@ class Method(NamedTuple):
     assign: Callable | None = None
     prototypes: Callable | None = None
     map: Callable | None = None
+    views: Callable | None = None
+    diagnose: Callable | None = None
 
 
 class State(NamedTuple):
@@ -57,20 +63,34 @@ def init_state(key: jax.Array, params: Any, tx: optax.GradientTransformation) ->
     return State(step=jnp.zeros((), jnp.int32), key=key, params=params, opt_state=tx.init(params))
 
 
-def descend(
-    loss: Callable, state: State, tx: optax.GradientTransformation, axis_name: str | None
-) -> tuple[State, dict[str, jax.Array]]:
-    """One optimizer update of `loss(params) -> (scalar, metrics)` on this device's share of the batch.
+def update(
+    loss: Callable,
+    params: Any,
+    opt_state: optax.OptState,
+    tx: optax.GradientTransformation,
+    axis_name: str | None,
+) -> tuple[jax.Array, Any, Any, optax.OptState]:
+    """One optimizer update of `loss(params) -> (scalar, aux)` on this device's share of the batch.
 
     The loss is averaged over devices inside the differentiated function and the gradients once more outside:
     the one placement that is right under `jit`, `pmap` and `shard_map` alike. (Differentiating a local loss
     under `shard_map` sums the gradient over devices, silently.)
+
+    Returns:
+        the loss and `aux`, both averaged over devices, the new parameters and the new state of the optimizer.
     """
 
     def global_loss(params):
         return pmean(loss(params), axis_name)
 
-    (value, metrics), grads = jax.value_and_grad(global_loss, has_aux=True)(state.params)
-    updates, opt_state = tx.update(pmean(grads, axis_name), state.opt_state, state.params)
-    params = optax.apply_updates(state.params, updates)
+    (value, aux), grads = jax.value_and_grad(global_loss, has_aux=True)(params)
+    updates, opt_state = tx.update(pmean(grads, axis_name), opt_state, params)
+    return value, aux, optax.apply_updates(params, updates), opt_state
+
+
+def descend(
+    loss: Callable, state: State, tx: optax.GradientTransformation, axis_name: str | None
+) -> tuple[State, dict[str, jax.Array]]:
+    """The `update` of a State whose parameters are all there is: `loss(params) -> (scalar, metrics)`."""
+    value, metrics, params, opt_state = update(loss, state.params, state.opt_state, tx, axis_name)
     return state._replace(step=state.step + 1, params=params, opt_state=opt_state), {"loss": value} | metrics

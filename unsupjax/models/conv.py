@@ -26,7 +26,7 @@ class ConvEncoder(nn.Module):
     dtype: jnp.dtype | None = None
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         for n in self.features:
             x = nn.Conv(n, (3, 3), strides=2, dtype=self.dtype)(x)
             x = activation(self.activation)(nn.GroupNorm(num_groups=None, group_size=8)(x))

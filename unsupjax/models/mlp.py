@@ -26,7 +26,7 @@ class MLPEncoder(nn.Module):
     dtype: jnp.dtype | None = None
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         x = x.reshape(x.shape[0], -1)
         for n in self.features:
             x = activation(self.activation)(nn.Dense(n, dtype=self.dtype)(x))

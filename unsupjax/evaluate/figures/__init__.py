@@ -14,3 +14,4 @@ from unsupjax.evaluate.figures.pictures import prototypes as prototypes
 from unsupjax.evaluate.figures.pictures import reconstructions as reconstructions
 from unsupjax.evaluate.figures.pictures import samples as samples
 from unsupjax.evaluate.figures.trees import dendrogram as dendrogram
+from unsupjax.evaluate.figures.views import views as views

@@ -109,7 +109,7 @@ def prototypes(subject: Subject, path: str | Path) -> None:
         images = displayed(shown, subject.x_test)
         rows = images.reshape(grid.height, grid.width, *shown.shape[1:]) if grid else _grid(images)
         shifted = grid is not None and grid.topology == "hexagonal"
-        figure = _framed(honeycomb(rows) if shifted else mosaic(rows), *rows.shape[:2], title)
+        figure = framed(honeycomb(rows) if shifted else mosaic(rows), *rows.shape[:2], title)
     elif _flat(shown).shape[1] == 2:
         figure = style.new_figure(5.4, 4.6)
         _plot_net(figure.subplots(), _flat(shown), _flat(subject.x_test), grid, title)
@@ -158,10 +158,10 @@ def displayed(images: np.ndarray, reference: np.ndarray) -> np.ndarray:
 
 def _picture(images: np.ndarray, title: str, names: tuple[str, ...] = ()):
     """A figure of images `[rows, columns, H, W, C]`, each up to an inch high and wide, its rows named."""
-    return _framed(mosaic(images), *images.shape[:2], title, names)
+    return framed(mosaic(images), *images.shape[:2], title, names)
 
 
-def _framed(picture: np.ndarray, rows: int, columns: int, title: str, names: tuple[str, ...] = ()):
+def framed(picture: np.ndarray, rows: int, columns: int, title: str, names: tuple[str, ...] = ()):
     """A figure of a picture `[H, W, C]` of that many rows and columns."""
     height, width = picture.shape[:2]
     inches = min(8.0, max(rows, columns)) / max(height, width)

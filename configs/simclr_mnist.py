@@ -1,0 +1,24 @@
+"""SimCLR on MNIST with a small convolutional encoder.
+
+    python train.py --config=configs/simclr_mnist.py
+"""
+
+from unsupjax.config import experiment
+
+
+def get_config():
+    """The experiment."""
+    return experiment(
+        data={"source": "tfds:mnist"},
+        method={"name": "simclr", "temperature": 0.2},
+        encoder={"name": "cnn", "features": (16, 32, 64, 128)},
+        projector={"name": "mlp", "features": (128, 64)},
+        augment={"name": "glyphs"},
+        optimizer={"name": "adamw", "learning_rate": 2e-3, "weight_decay": 1e-4},
+        schedule={"name": "cosine", "warmup": 0.05},
+        train={"batch_size": 512, "epochs": 5.0},
+        evaluate={
+            "run": ("knn_baselines", "knn_weighted", "linear_probe", "rank_me"),
+            "figures": ("views", "tsne"),
+        },
+    )

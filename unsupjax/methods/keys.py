@@ -1,0 +1,55 @@
+"""Keys whose batch statistics betray nothing of the queries'."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from unsupjax.collectives import all_gather, device_count, pmean
+from unsupjax.methods.stack import Stack
+
+KEY_STATISTICS = ("shuffled", "split", "global")
+
+
+def key_encoder(networks: Stack, statistics: str, groups: int, axis_name: str | None) -> Callable:
+    """`(params, stats, x, key) -> (keys [B, D], stats)`: a teacher's forward pass in training mode.
+
+    Args:
+        networks: the teacher's modules.
+        statistics: batch norm over "shuffled" groups of the global batch, "split" ones (neighbours) or all of it
+            ("global").
+        groups: how many; each lies on one device.
+        axis_name: the mapped device axis.
+
+    Raises:
+        ValueError: no such statistics; when called, `groups` is no multiple of the number of devices.
+    """
+    if statistics not in KEY_STATISTICS:
+        raise ValueError(f"key_statistics={statistics!r}; one of {', '.join(KEY_STATISTICS)}")
+    if groups < 1:
+        raise ValueError(f"key_groups={groups} must be at least 1")
+
+    def in_groups(params: Any, stats: Any, x: jax.Array):
+        devices = device_count(axis_name)
+        if groups % devices:
+            raise ValueError(f"key_groups={groups} is no multiple of the {devices} devices")
+        parts = x.reshape(groups // devices, -1, *x.shape[1:])
+        keys, moved = jax.vmap(networks.local, in_axes=(None, None, 0))(params, stats, parts)
+        moved = pmean(jax.tree.map(lambda s: s.mean(axis=0), moved), axis_name)
+        return keys.reshape(x.shape[0], -1), moved
+
+    def shuffled(params: Any, stats: Any, x: jax.Array, key: jax.Array):
+        n = x.shape[0]
+        order = jax.random.permutation(key, n * device_count(axis_name))
+        first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * n
+        own = lambda rows: jax.lax.dynamic_slice_in_dim(rows, first, n)
+        keys, stats = in_groups(params, stats, all_gather(x, axis_name)[own(order)])
+        # Row i of the shuffled batch is example order[i]: example j's key is in row argsort(order)[j].
+        return all_gather(keys, axis_name)[own(jnp.argsort(order))], stats
+
+    return {
+        "shuffled": shuffled,
+        "split": lambda params, stats, x, key: in_groups(params, stats, x),
+        "global": lambda params, stats, x, key: networks.forward(params, stats, x),
+    }[statistics]

@@ -1,0 +1,52 @@
+"""What the networks with batch norm share."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+HE = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+
+
+def batch_norm(
+    train: bool,
+    *,
+    momentum: float = 0.9,
+    dtype: jnp.dtype | None = None,
+    axis_name: str | None = None,
+    affine: bool = True,
+    zero: bool = False,
+) -> nn.BatchNorm:
+    r"""Batch norm over every axis but the last, :math:`\gamma (x - \mu) / \sqrt{\sigma^2 + 10^{-5}} + \beta`.
+
+    In training the mean and the (biased) variance are those of the global batch, float32 whatever the dtype, and
+    the running ones move by :math:`r \leftarrow m r + (1 - m) \mu`; otherwise the running ones are used.
+
+    Args:
+        train: batch statistics, not running ones.
+        momentum: m, of the running statistics (PyTorch's momentum is 1 - m).
+        dtype: of the output.
+        axis_name: the device axis under `pmap`.
+        affine: with gamma and beta.
+        zero: gamma starts at 0, not at 1.
+
+    Source: Ioffe and Szegedy, "Batch normalization: accelerating deep network training by reducing internal
+    covariate shift", ICML 2015.
+    """
+    return nn.BatchNorm(
+        use_running_average=not train,
+        momentum=momentum,
+        epsilon=1e-5,
+        dtype=dtype,
+        axis_name=axis_name,
+        use_scale=affine,
+        use_bias=affine,
+        scale_init=nn.initializers.zeros if zero else nn.initializers.ones,
+    )
+
+
+def require_images(x: jax.Array, name: str) -> None:
+    """ValueError where `x` is no batch of images [B, H, W, C]."""
+    if x.ndim != 4:
+        raise ValueError(
+            f"{name} needs images [B, H, W, C] and got shape {x.shape}; for vectors there is `mlp`"
+        )
