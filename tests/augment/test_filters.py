@@ -6,7 +6,6 @@ from PIL import Image, ImageOps
 from scipy.ndimage import correlate1d
 
 from unsupjax import augment
-from unsupjax.augment import filters
 
 RNG = np.random.default_rng(0)
 IMAGE = RNG.uniform(size=(12, 15, 3)).astype(np.float32)
@@ -92,8 +91,3 @@ def test_an_operation_with_a_probability():
     plain = (y == IMAGE[None]).all(axis=(1, 2, 3))
     np.testing.assert_allclose(plain.mean(), 0.7, atol=0.05)
     np.testing.assert_allclose(y[~plain][0], 1 - IMAGE, atol=1e-6)
-
-
-def test_blur_rows_sum_to_1():
-    for n, radius in ((3, 2), (8, 1), (20, 11)):
-        np.testing.assert_allclose(filters.blur_matrix(n, 1.3, radius).sum(axis=1), 1, atol=1e-6)

@@ -39,7 +39,7 @@ def test_views_are_images_of_their_own(name):
 
 @pytest.mark.parametrize("name", PHOTOS)
 def test_with_all_strengths_at_0_views_are_the_image(name):
-    for x in augment.POLICIES[name](PHOTO.shape, **STILL, **NO_BLUR[name])(KEY, PHOTO):
+    for x in jax.jit(augment.POLICIES[name](PHOTO.shape, **STILL, **NO_BLUR[name]))(KEY, PHOTO):
         np.testing.assert_allclose(x, PHOTO, atol=2e-6)
 
 
@@ -72,7 +72,7 @@ def test_steps_come_in_the_papers_order():
 
 def test_byols_views_differ_in_kind():
     only = {**STILL, "blur": (1.0, 0.0), "solarize": (0.0, 1.0), "sigma": (1.0, 1.0)}
-    x1, x2 = augment.byol(PHOTO.shape, **only)(KEY, PHOTO)
+    x1, x2 = jax.jit(augment.byol(PHOTO.shape, **only))(KEY, PHOTO)
     np.testing.assert_allclose(x1, augment.gaussian_blur(KEY, PHOTO, sigma=(1.0, 1.0)), atol=1e-5)
     np.testing.assert_allclose(x2, augment.solarize(KEY, PHOTO), atol=1e-5)
     defaults = {k: v.default for k, v in inspect.signature(augment.byol).parameters.items()}
@@ -91,16 +91,18 @@ def test_probabilities_are_those_given():
 
 
 def test_glyphs():
-    for x in (GREY, PHOTO):
-        for view in views(augment.glyphs(x.shape, brightness=0.2, cutout=4), x):
-            assert view.shape == (6, *x.shape) and view.dtype == jnp.float32
+    for view in views(augment.glyphs(GREY.shape, brightness=0.2, cutout=4), GREY):
+        assert view.shape == (6, *GREY.shape) and view.dtype == jnp.float32 and np.isfinite(view).all()
+    for view in jax.eval_shape(augment.glyphs(PHOTO.shape), KEY, PHOTO):
+        assert view.shape == PHOTO.shape
     still = dict(area=(1.0, 1.0), rotate=0.0, shear=0.0, shift=0.0, scale=(1.0, 1.0), contrast=0.0, noise=0.0)
-    for view in augment.glyphs(GREY.shape, **still)(KEY, GREY):
+    for view in jax.jit(augment.glyphs(GREY.shape, **still))(KEY, GREY):
         np.testing.assert_array_equal(view, GREY)
     noisy, _ = views(augment.glyphs(GREY.shape, **{**still, "noise": 0.1}), GREY)
     np.testing.assert_allclose((noisy - GREY[None]).std(), 0.1, atol=0.01)
     for option in ({"cutout": 5}, {"rotate": 30.0}, {"contrast": 0.4}):
-        assert not np.allclose(augment.glyphs(GREY.shape, **{**still, **option})(KEY, GREY)[0], GREY)
+        two_views = jax.jit(augment.glyphs(GREY.shape, **{**still, **option}))
+        assert not np.allclose(two_views(KEY, GREY)[0], GREY)
 
 
 def test_scarf_replaces_features_by_those_of_other_rows():
@@ -114,7 +116,9 @@ def test_scarf_replaces_features_by_those_of_other_rows():
     np.testing.assert_allclose((rows.mean(), rows.std()), (249.5, 144.3), atol=8)
     replaced = np.where(x1 != x2, rows, np.nan)
     assert all(len(set(r[~np.isnan(r)])) > 1 for r in replaced if (~np.isnan(r)).sum() > 3)  # a row for each
-    same, other = augment.scarf((2, 3), rate=1.0).two_views(KEY, jnp.zeros((2, 3)), jnp.ones((7, 2, 3)))
+    same, other = jax.jit(augment.scarf((2, 3), rate=1.0).two_views)(
+        KEY, jnp.zeros((2, 3)), jnp.ones((7, 2, 3))
+    )
     assert (same == 0).all() and (other == 1).all()
 
 

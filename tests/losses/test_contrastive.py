@@ -1,4 +1,5 @@
 import doctest
+import functools
 import re
 
 import chex
@@ -58,48 +59,51 @@ def both_views(z1, z2, of, where=None, **settings):
     return (out[:n] + out[n:]) / 2
 
 
-@pytest.mark.parametrize("chunk_size", CHUNKS)
-@pytest.mark.parametrize("temperature", [0.5, 0.01])
-@pytest.mark.parametrize("where", [None, WHERE])
-def test_losses_are_those_of_a_loop(chunk_size, temperature, where):
-    settings = {"temperature": temperature, "where": where, "chunk_size": chunk_size}
-    close = lambda value, expected: np.testing.assert_allclose(value, expected, rtol=2e-5, atol=2e-5)
-    close(losses.info_nce(A, NEAR, **settings), in_batch(A, NEAR, term, where, temperature=temperature))
-    close(losses.nt_xent(A, NEAR, **settings), both_views(A, NEAR, term, where, temperature=temperature))
-    queue = given(A, NEAR, QUEUE, term, temperature=temperature) * (1 if where is None else where)
-    close(losses.info_nce(A, NEAR, negatives=QUEUE, **settings), queue)
-    close(losses.moco(A, NEAR, QUEUE, **settings), queue)
+@functools.partial(jax.jit, static_argnames="chunk_size")
+def everything(a, b, queue, temperature, where, chunk_size):
+    """Losses and accuracies by name, compiled once for all that follows."""
+    of, shared = {"temperature": temperature}, {"where": where, "chunk_size": chunk_size}
+    return {
+        "info_nce": losses.info_nce(a, b, **of, **shared),
+        "given": losses.info_nce(a, b, negatives=queue, **of, **shared),
+        "moco": losses.moco(a, b, queue, **of, **shared),
+        "nt_xent": losses.nt_xent(a, b, **of, **shared),
+        "accuracy": losses.contrastive_accuracy(a, b, **shared),
+        "given accuracy": losses.contrastive_accuracy(a, b, negatives=queue, **shared),
+        "nt_xent accuracy": losses.nt_xent_accuracy(a, b, **shared),
+    }
 
 
 @pytest.mark.parametrize("chunk_size", CHUNKS)
 @pytest.mark.parametrize("where", [None, WHERE])
-def test_accuracies_are_those_of_a_loop(chunk_size, where):
-    settings = {"where": where, "chunk_size": chunk_size}
-    value = losses.contrastive_accuracy(A, NEAR, **settings)
-    np.testing.assert_array_equal(value, in_batch(A, NEAR, best, where))
-    assert value.dtype == jnp.float32 and 0 < value.mean() < 1
-    np.testing.assert_array_equal(
-        losses.contrastive_accuracy(A, NEAR, negatives=QUEUE, **settings),
-        given(A, NEAR, QUEUE, best) * (1 if where is None else where),
-    )
-    value = losses.nt_xent_accuracy(A, NEAR, **settings)
-    np.testing.assert_array_equal(value, both_views(A, NEAR, best, where))
-    assert 0 < value.mean() < 1
+def test_losses_and_accuracies_are_those_of_a_loop(chunk_size, where):
+    there = np.ones(9, bool) if where is None else where
+    for temperature in (0.5, 0.01):
+        found, of = everything(A, NEAR, QUEUE, temperature, where, chunk_size), {"temperature": temperature}
+        queue = given(A, NEAR, QUEUE, term, **of) * there
+        expected = {
+            "info_nce": in_batch(A, NEAR, term, where, **of),
+            "given": queue,
+            "moco": queue,
+            "nt_xent": both_views(A, NEAR, term, where, **of),
+            "accuracy": in_batch(A, NEAR, best, where),
+            "given accuracy": given(A, NEAR, QUEUE, best) * there,
+            "nt_xent accuracy": both_views(A, NEAR, best, where),
+        }
+        for name, value in found.items():
+            np.testing.assert_allclose(value, expected[name], rtol=2e-5, atol=2e-5, err_msg=name)
+            assert value.dtype == jnp.float32 and value.shape == (9,)
+            assert "accuracy" not in name or 0 < value.mean() < there.mean()
 
 
-@pytest.mark.parametrize("chunk_size", CHUNKS)
-def test_gradients_are_those_of_differences(chunk_size):
-    shared = {"chunk_size": chunk_size}
-    near = lambda f, *a: check_grads(f, a, order=1, modes=["rev"], rtol=2e-2, atol=1e-2)
-    near(lambda a, b, t: losses.nt_xent(a, b, temperature=t, where=WHERE, **shared), A, NEAR, 0.5)
-    near(lambda a, b, t: losses.info_nce(a, b, temperature=t, **shared), A, NEAR, 0.5)
-    near(lambda a, b, n, t: losses.info_nce(a, b, negatives=n, temperature=t, **shared), A, NEAR, QUEUE, 0.5)
+def test_gradients_are_those_of_differences():
+    f = jax.jit(lambda a, b, t: losses.nt_xent(a, b, temperature=t, where=WHERE).sum())
+    check_grads(f, (A, NEAR, 0.5), order=1, modes=["rev"], rtol=2e-2, atol=1e-2)
 
 
-@pytest.mark.parametrize("n", [50, 64])
-def test_tiles_have_the_loss_and_gradient_of_the_whole(n):
+def test_tiles_have_the_loss_and_gradient_of_the_whole():
     """To 1e-5, also where the batch is no multiple of the tile."""
-    z1, z2 = RNG.normal(size=(2, n, 8)).astype(np.float32)
+    z1, z2 = RNG.normal(size=(2, 50, 8)).astype(np.float32)
     for loss in (losses.nt_xent, losses.info_nce):
         f = lambda a, b, t, chunk_size, loss=loss: loss(a, b, temperature=t, chunk_size=chunk_size).mean()
         run = jax.jit(jax.value_and_grad(f, (0, 1, 2)), static_argnums=3)
@@ -109,34 +113,38 @@ def test_tiles_have_the_loss_and_gradient_of_the_whole(n):
 @pytest.mark.parametrize("chunk_size", [None, 2])
 def test_of_equal_embeddings_the_loss_is_the_logarithm_of_the_candidates(chunk_size):
     z = jnp.tile(jnp.array([[1.0, 2.0, 3.0]]), (5, 1))
-    close = lambda value, n: np.testing.assert_allclose(value, np.log(n), rtol=1e-5)
-    close(losses.nt_xent(z, 7 * z, chunk_size=chunk_size), 2 * 5 - 1)
-    close(losses.info_nce(z, 7 * z, chunk_size=chunk_size), 5)
-    close(losses.moco(z, z, jnp.tile(z, (3, 1)), chunk_size=chunk_size), 15 + 1)
-    for accuracy in (losses.nt_xent_accuracy, losses.contrastive_accuracy):
-        np.testing.assert_array_equal(accuracy(z, 7 * z, chunk_size=chunk_size), 0)
+    found = everything(z, 7 * z, jnp.tile(z, (3, 1)), 0.1, None, chunk_size)
+    for name, candidates in {"nt_xent": 2 * 5 - 1, "info_nce": 5, "moco": 15 + 1}.items():
+        np.testing.assert_allclose(found[name], np.log(candidates), rtol=1e-5)
+    assert not any(value.any() for name, value in found.items() if "accuracy" in name)
 
 
 def test_orthogonal_examples_have_the_loss_in_closed_form():
     """Positives at similarity 1 and negatives at 0: log(1 + n exp(-1 / T)), exact where it is tiny."""
+    z = jnp.eye(6)
     for temperature in (1.0, 0.1, 0.05):
-        n = lambda negatives: np.log1p(negatives * np.exp(-1 / temperature))
-        value = losses.nt_xent(jnp.eye(6), 3 * jnp.eye(6), temperature=temperature)
-        np.testing.assert_allclose(value, n(10), rtol=1e-4)
-        value = losses.info_nce(jnp.eye(6), jnp.eye(6), temperature=temperature)
-        np.testing.assert_allclose(value, n(5), rtol=1e-4)
+        found = everything(z, 3 * z, -z, temperature, None, None)
+        negative = np.exp(-1 / temperature)
+        np.testing.assert_allclose(found["nt_xent"], np.log1p(10 * negative), rtol=1e-4)
+        np.testing.assert_allclose(found["info_nce"], np.log1p(5 * negative), rtol=1e-4)
+        assert all(np.all(value == 1) for name, value in found.items() if "accuracy" in name)
 
 
 def test_symmetries():
-    loss = losses.nt_xent(A, NEAR)
-    np.testing.assert_allclose(losses.nt_xent(NEAR, A), loss, rtol=1e-5)
+    f = lambda a, b: everything(a, b, QUEUE, 0.1, None, None)
+    loss = f(A, NEAR)
+    np.testing.assert_allclose(f(NEAR, A)["nt_xent"], loss["nt_xent"], rtol=1e-5)
     order = RNG.permutation(len(A))
     rotation = np.linalg.qr(RNG.normal(size=(4, 4)))[0].astype(np.float32)
-    for f in (losses.nt_xent, losses.info_nce):
-        loss = f(A, NEAR)
-        np.testing.assert_allclose(f(A[order], NEAR[order]), loss[order], rtol=1e-5)
-        np.testing.assert_allclose(f(A @ rotation, NEAR @ rotation), loss, rtol=1e-4, atol=1e-6)
-        np.testing.assert_allclose(f(5 * A, 0.01 * NEAR), loss, rtol=1e-5, atol=1e-6)
+    permuted, turned, scaled = (
+        f(A[order], NEAR[order]),
+        f(A @ rotation, NEAR @ rotation),
+        f(5 * A, 0.01 * NEAR),
+    )
+    for name in ("nt_xent", "info_nce"):
+        np.testing.assert_allclose(permuted[name], loss[name][order], rtol=1e-5)
+        np.testing.assert_allclose(turned[name], loss[name], rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(scaled[name], loss[name], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("chunk_size", [None, 3])
@@ -145,41 +153,52 @@ def test_examples_that_are_not_there_have_no_effect(chunk_size):
     a, b = (np.where(WHERE[:, None], x, np.nan) for x in (A, NEAR))
     for loss in (losses.nt_xent, losses.info_nce):
         f = lambda a, b, where, loss=loss: loss(a, b, where=where, chunk_size=chunk_size).sum()
-        value, grads = jax.value_and_grad(f, (0, 1))(a, b, WHERE)
-        alone, expected = jax.value_and_grad(f, (0, 1))(A[WHERE], NEAR[WHERE], None)
+        run = jax.jit(jax.value_and_grad(f, (0, 1)))
+        value, grads = run(a, b, WHERE)
+        alone, expected = jax.jit(jax.value_and_grad(f, (0, 1)))(A[WHERE], NEAR[WHERE], None)
         np.testing.assert_allclose(value, alone, rtol=1e-5)
         for grad, right in zip(grads, expected, strict=True):
             np.testing.assert_allclose(grad[WHERE], right, rtol=1e-4, atol=1e-6)
             np.testing.assert_array_equal(grad[~WHERE], 0)
-        value, grads = jax.value_and_grad(f, (0, 1))(a, b, np.zeros(9, bool))
+        value, grads = run(a, b, np.zeros(9, bool))
         assert value == 0 and not any(np.asarray(g).any() for g in grads)
 
 
 @pytest.mark.parametrize("chunk_size", [None, 3])
 def test_one_example_alone_has_no_loss(chunk_size):
     for loss in (losses.nt_xent, losses.info_nce):
-        value, grad = jax.value_and_grad(lambda a, f=loss: f(a, NEAR[:1], chunk_size=chunk_size).sum())(A[:1])
+        f = lambda a, g=loss: g(a, NEAR[:1], chunk_size=chunk_size).sum()
+        value, grad = jax.jit(jax.value_and_grad(f))(A[:1])
         assert value == 0 and not np.asarray(grad).any()
     assert losses.nt_xent_accuracy(A[:1], NEAR[:1], chunk_size=chunk_size) == 1
 
 
 @pytest.mark.parametrize("chunk_size", [None, 3])
-@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
-def test_zero_vectors_and_a_low_temperature_are_finite(chunk_size, dtype):
-    a = jnp.asarray(A, dtype).at[2].set(0)
-    b = jnp.asarray(B, dtype).at[2:4].set(0)
-    for loss in (losses.nt_xent, losses.info_nce, lambda *x, **s: losses.moco(*x, jnp.zeros((3, 4)), **s)):
-        f = lambda a, b, t, loss=loss: loss(a, b, temperature=t, chunk_size=chunk_size)
-        value = f(a, b, 0.01)
-        assert value.dtype == jnp.float32 and np.isfinite(value).all()
-        # Of bfloat16 the loss is that of the same numbers in float32.
-        np.testing.assert_array_equal(value, f(a.astype(jnp.float32), b.astype(jnp.float32), 0.01))
-        grads = jax.grad(lambda *x, f=f: f(*x).sum(), (0, 1, 2))(a, b, 0.01)
-        assert all(np.isfinite(np.asarray(g, np.float32)).all() for g in grads)
+def test_zero_vectors_and_a_low_temperature_are_finite(chunk_size):
+    a = jnp.asarray(A, jnp.bfloat16).at[2].set(0)
+    b = jnp.asarray(B, jnp.bfloat16).at[2:4].set(0)
+
+    @functools.partial(jax.value_and_grad, argnums=(0, 1, 2), has_aux=True)
+    def run(a, b, t):
+        of = {"temperature": t, "chunk_size": chunk_size}
+        each = (
+            losses.nt_xent(a, b, **of),
+            losses.info_nce(a, b, **of),
+            losses.moco(a, b, jnp.zeros((3, 4)), **of),
+        )
+        return sum(value.sum() for value in each), each
+
+    (total, each), grads = jax.jit(run)(a, b, 0.01)
+    assert np.isfinite(total) and all(value.dtype == jnp.float32 for value in each)
+    assert all(np.isfinite(np.asarray(g, np.float32)).all() for g in grads)
+    # Of bfloat16 the loss is that of the same numbers in float32.
+    (exact, _), grads = jax.jit(run)(a.astype(jnp.float32), b.astype(jnp.float32), 0.01)
+    np.testing.assert_allclose(total, exact, rtol=1e-6)
+    assert all(np.isfinite(g).all() for g in grads)
 
 
 def test_the_queue_and_its_keys_are_constants():
-    grads = jax.grad(lambda *a: losses.moco(*a).sum(), (0, 1, 2))(A, NEAR, QUEUE)
+    grads = jax.jit(jax.grad(lambda *a: losses.moco(*a).sum(), (0, 1, 2)))(A, NEAR, QUEUE)
     assert np.abs(grads[0]).max() > 0
     assert not any(np.asarray(g).any() for g in grads[1:])
 
@@ -232,7 +251,7 @@ def test_the_accuracy_shares_the_similarities_of_the_loss():
 
 
 class Variants(chex.TestCase):
-    @chex.variants(with_jit=True, without_jit=True, with_device=True, with_pmap=True)
+    @chex.variants(with_jit=True, without_jit=True)
     def test_every_variant_has_the_same_losses(self):
         f = lambda a, b: jnp.stack(
             [g(a, b, chunk_size=c) for g in (losses.nt_xent, losses.info_nce) for c in CHUNKS]

@@ -111,8 +111,8 @@ def test_losses_and_gradients_of_a_divided_batch_are_those_of_one(expected):
     mesh = make_mesh()
     batch = jax.device_put(BATCH, NamedSharding(mesh, PartitionSpec(AXIS)))
     params = jax.device_put(PARAMS, NamedSharding(mesh, PartitionSpec()))
-    for name in ("nt_xent", "nt_xent, where, tiled"):
-        compare(jax.jit(gradients(None, only=name))(params, batch), {name: expected[name]})
+    name = "nt_xent, where, tiled"
+    compare(jax.jit(gradients(None, only=name))(params, batch), {name: expected[name]})
 
 
 WRONG = {
@@ -153,4 +153,4 @@ def test_every_example_keeps_its_loss_and_its_accuracy():
     whole = jax.jit(lambda batch: each(batch, None))(BATCH)
     np.testing.assert_allclose(found, whole, rtol=1e-4, atol=1e-5)
     accuracy = whole[:, [2, 3]].mean(axis=0)
-    assert (0.1 < accuracy).all() and (accuracy < 0.9).all()  # otherwise nothing was tested
+    assert (accuracy > 0.1).all() and (accuracy < 0.9).all()  # otherwise nothing was tested

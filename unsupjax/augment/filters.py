@@ -8,22 +8,18 @@ from collections.abc import Callable
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from unsupjax.augment.geometry import separable
 
 
-def blur_matrix(n: int, sigma: jax.Array, radius: int) -> jax.Array:
-    """Convolution of n pixels with a Gaussian cut off at `radius` < n and made to sum to 1, reflected at the edges.
-
-    Returns:
-        `[n, n]` float32; beyond pixel 0 comes pixel 1 (torchvision's "reflect", SciPy's "mirror").
-    """
-    pixels = jnp.arange(n, dtype=jnp.float32)
-    i, j = pixels[:, None], pixels[None]
-    kernel = lambda d: jnp.where(jnp.abs(d) <= radius, jnp.exp(-jnp.square(d / sigma) / 2), 0)
-    inside = kernel(j - i)
-    below, above = jnp.where(j > 0, kernel(-j - i), 0), jnp.where(j < n - 1, kernel(2 * (n - 1) - j - i), 0)
-    return (inside + below + above) / kernel(jnp.arange(-radius, radius + 1, dtype=jnp.float32)).sum()
+def _taps(n: int, radius: int) -> np.ndarray:
+    """`[radius + 1, n * n]`: how often input j is at a distance of k from output i, reflected at the edges."""
+    reflected = np.pad(np.arange(n), radius, mode="reflect")
+    taps = np.zeros((radius + 1, n, n), np.float32)
+    for offset in range(-radius, radius + 1):
+        np.add.at(taps[abs(offset)], (np.arange(n), reflected[radius + offset :][:n]), 1)
+    return taps.reshape(radius + 1, n * n)
 
 
 def gaussian_blur(
@@ -37,7 +33,7 @@ def gaussian_blur(
     """Convolves with a Gaussian whose standard deviation is uniform in `sigma`, in pixels, as two matrix products.
 
     SimCLR's kernel has about a tenth of the image's side: 23 pixels of 224, 3 of 32. Its TensorFlow code pads with
-    zeros, which darkens the edges; here the image is reflected, as by torchvision.
+    zeros, which darkens the edges; here beyond pixel 0 comes pixel 1, as torchvision reflects.
 
     Args:
         key: random key.
@@ -56,8 +52,12 @@ def gaussian_blur(
     radius = radius or max(1, min(height, width) // 20)
     u = jax.random.uniform(key, (2,))
     deviation = sigma[0] + (sigma[1] - sigma[0]) * u[0]
+    distances = jnp.arange(radius + 1, dtype=jnp.float32)
+    weights = jnp.exp(-jnp.square(distances / deviation) / 2)
+    weights = weights / (2 * weights.sum() - weights[0])
+    weights = jnp.where(u[1] < probability, weights, (distances == 0).astype(jnp.float32))
     matrices = (
-        jnp.where(u[1] < probability, blur_matrix(n, deviation, radius), jnp.eye(n)) for n in (height, width)
+        jnp.matmul(weights, _taps(n, radius), precision="highest").reshape(n, n) for n in (height, width)
     )
     return separable(image, *matrices)
 

@@ -156,11 +156,12 @@ def sample_bilinear(image: jax.Array, y: jax.Array, x: jax.Array) -> jax.Array:
     Returns:
         `[P, C]`. It costs P H (W + 1) C multiplications and, for each channel, P H numbers of memory.
     """
-    height, width, _ = image.shape
-    of_rows = _triangle(y[:, None] - jnp.arange(height, dtype=jnp.float32)[None])
-    of_columns = _triangle(x[:, None] - jnp.arange(width, dtype=jnp.float32)[None])
-    lines = jnp.einsum("pw,hwc->cph", of_columns, image, precision="highest")
-    return (lines * of_rows[None]).sum(axis=2).T
+    height, width, channels = image.shape
+    of_rows = _triangle(jnp.arange(height, dtype=jnp.float32)[:, None] - y[None])
+    of_columns = _triangle(jnp.arange(width, dtype=jnp.float32)[:, None] - x[None])
+    planes = image.transpose(2, 0, 1).reshape(channels * height, width)
+    lines = jnp.matmul(planes, of_columns, precision="highest").reshape(channels, height, -1)
+    return (lines * of_rows[None]).sum(axis=1).T
 
 
 def random_affine(
