@@ -1,6 +1,6 @@
 """Two SimCLR views of CIFAR-sized images: ours beside kornia, batched, and lightly's transforms, image by image.
 
-    pip install -e '.[bench]' kornia lightly && python benchmarks/augment.py [--data=cifar10.npz] [--rounds=7]
+    pip install -e '.[bench]' && python benchmarks/augment.py [--data=cifar10.npz] [--rounds=7]
 
 One policy, that of SimCLR for CIFAR-10: crop (area 0.08 to 1, bilinear, antialiased), flip, jitter with probability 0.8
 (0.4, 0.4, 0.4, 0.1), greyscale with probability 0.2; no blur. uint8 images in, floats in [0, 1] out. kornia draws one
