@@ -25,7 +25,7 @@ import numpy as np
 import optax
 from machine import sgemm_rate
 
-from unsupjax import augment, losses, loop, methods, models
+from unsupjax import augment, loop, losses, methods, models
 from unsupjax.data import arrays, open_source
 from unsupjax.data.feeds import resident
 from unsupjax.parallel import make_mesh, place_batch, replicated
@@ -154,9 +154,7 @@ def profile(x, width, batch, rounds, dtype):
     networks = methods.stack.stack(encoder=encoder, projector=projector)
     images = loop.as_float(jnp.asarray(x[:batch]))
     params, stats = networks.init(jax.random.key(0), images)
-    augmented = jax.jit(
-        lambda key, x: jnp.concatenate(jax.vmap(policy)(jax.random.split(key, len(x)), x))
-    )
+    augmented = jax.jit(lambda key, x: jnp.concatenate(jax.vmap(policy)(jax.random.split(key, len(x)), x)))
     views = augmented(jax.random.key(0), images)
     forward = jax.jit(lambda params, views: networks.forward(params, stats, views)[0])
     z = forward(params, views)
@@ -199,7 +197,9 @@ def flops(width, batch):
 def main():
     """Runs and prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", default="", help="a source of 32 x 32 x 3 images, for example npz:cifar10.npz")
+    parser.add_argument(
+        "--data", default="", help="a source of 32 x 32 x 3 images, for example npz:cifar10.npz"
+    )
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=5)

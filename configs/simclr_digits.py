@@ -1,6 +1,8 @@
 """SimCLR on scikit-learn's 8 x 8 digits, with a small convolutional encoder.
 
     python train.py --config=configs/simclr_digits.py
+
+Two CPU cores: XX.
 """
 
 from unsupjax.config import experiment

@@ -1,6 +1,8 @@
 """SimCLR on MNIST with a small convolutional encoder.
 
     python train.py --config=configs/simclr_mnist.py
+
+Two CPU cores: XX.
 """
 
 from unsupjax.config import experiment

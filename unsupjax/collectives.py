@@ -13,14 +13,19 @@ def pmean(x, axis_name: str | None):
     return x if axis_name is None else jax.lax.pmean(x, axis_name)
 
 
+def example_ids(n: int, axis_name: str | None) -> jax.Array:
+    """The index in the global batch of each of `n` local examples, int32 `[n]`: `d * n + i` of row i on device d."""
+    first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * n
+    return (first + jnp.arange(n)).astype(jnp.int32)
+
+
 def example_keys(key: jax.Array, n: int, axis_name: str | None) -> jax.Array:
     """One key for each of the `n` local examples, `[n]`.
 
     Example i of the global batch gets `fold_in(key, i)` however the batch is divided, so that random draws do
-    not depend on the number of devices. Local example i of device d is global example `d * n + i`.
+    not depend on the number of devices.
     """
-    first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * n
-    return jax.vmap(jax.random.fold_in, (None, 0))(key, first + jnp.arange(n))
+    return jax.vmap(jax.random.fold_in, (None, 0))(key, example_ids(n, axis_name))
 
 
 def psum(x, axis_name: str | None):
@@ -29,10 +34,19 @@ def psum(x, axis_name: str | None):
 
 
 def all_gather(x: jax.Array, axis_name: str | None) -> jax.Array:
-    """The rows of every device, `[devices * B, ...]`, the same on all of them."""
+    """The rows of every device, `[devices * B, ...]`, the same on all of them; constants, without a gradient."""
     if axis_name is None:
         return x
-    return jax.lax.all_gather(x, axis_name, tiled=True, to="invarying")
+    return jax.lax.all_gather(jax.lax.stop_gradient(x), axis_name, tiled=True, to="invarying")
+
+
+def gather_rows(x: jax.Array, axis_name: str | None) -> jax.Array:
+    """The rows of every device, `[devices * B, ...]`, with a gradient: what all devices make of a row is summed.
+
+    Its transpose is a reduce-scatter. That of `all_gather` keeps a device's own share alone wherever types do not tell
+    devices apart (under `pmap` and unchecked `shard_map`), silently: hence two functions.
+    """
+    return x if axis_name is None else jax.lax.all_gather(x, axis_name, tiled=True)
 
 
 def device_count(axis_name: str | None) -> int:

@@ -125,7 +125,7 @@ WRONG = {
 @pytest.mark.parametrize("wrong", WRONG)
 def test_a_wrong_gather_would_be_noticed(wrong, expected, monkeypatch):
     """Without a gradient, or with a device's own part of it, the loss is right and the gradient is not."""
-    monkeypatch.setattr(contrastive, "gather", WRONG[wrong])
+    monkeypatch.setattr(contrastive, "gather_rows", WRONG[wrong])
     found = on_devices(gradients(AXIS, only="nt_xent"), "shard_map, unchecked")
     (value, grads) = found["nt_xent"]
     right = expected["nt_xent"]

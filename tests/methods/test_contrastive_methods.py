@@ -131,7 +131,9 @@ def test_one_step_is_that_of_a_second_implementation(name):
 def test_a_teacher_moves_once_an_update(name):
     """With gradients accumulated over two steps, the first leaves student and teacher where they were."""
     arguments = {"queue_size": 32, "key_groups": 1} if name == "moco" else {}
-    method = make(name, optax.MultiSteps(optax.sgd(RATE), 2).gradient_transformation(), momentum=0.9, **arguments)
+    method = make(
+        name, optax.MultiSteps(optax.sgd(RATE), 2).gradient_transformation(), momentum=0.9, **arguments
+    )
     state = method.init(jax.random.key(3), X[0])
     step = jax.jit(method.step)
     once, _ = step(state, X[0])
@@ -203,8 +205,7 @@ def test_what_does_not_fit_is_refused(arguments, message):
 def keys_of(statistics, head, groups=2):
     joined = stack(encoder=models.MLPEncoder(()), projector=head)
     params, stats = joined.init(jax.random.key(0), X[0])
-    keys, moved_stats = key_encoder(joined, statistics, groups, None)(params, stats, X[0], jax.random.key(1))
-    return keys, moved_stats, params, stats
+    return key_encoder(joined, statistics, groups, None)(params, stats, X[0], jax.random.key(1))
 
 
 def test_shuffled_keys_belong_to_their_examples():
@@ -216,7 +217,7 @@ def test_shuffled_keys_belong_to_their_examples():
 def test_groups_are_normalised_apart():
     """A head that ends in batch norm gives each group the mean 0: neighbours where split, others where shuffled."""
     head = models.ProjectionHead((4,), last_norm=True)
-    split, moved_stats, _, stats = keys_of("split", head)
+    split, moved_stats = keys_of("split", head)
     np.testing.assert_allclose(split.reshape(2, 4, 4).mean(axis=1), 0, atol=1e-5)
     shuffled = keys_of("shuffled", head)[0]
     order = jax.random.permutation(jax.random.key(1), B)

@@ -9,7 +9,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from unsupjax.losses.similarity import example_ids, gather, normalize
+from unsupjax.collectives import example_ids, gather_rows
+from unsupjax.losses.similarity import normalize
 from unsupjax.losses.streaming import DROPPED, highest, log_sum_exp
 
 _TIE = 1e-6  # similarities closer than this are equal as far as float32 can tell
@@ -225,7 +226,7 @@ def _others(key, axis_name, where):
 
 
 def _gathered(keys, ids, axis_name):
-    return gather(keys, axis_name), ids, gather(ids, axis_name)
+    return gather_rows(keys, axis_name), ids, gather_rows(ids, axis_name)
 
 
 def _given(negatives, query, normalized=False):

@@ -4,7 +4,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from unsupjax.collectives import pmean
+from unsupjax.collectives import example_ids, gather_rows, pmean
 from unsupjax.losses.streaming import log_sum_exp
 
 SHORTEST = 1e-12  # a vector shorter than this has no direction that float32 could tell
@@ -128,22 +128,10 @@ def uniformity(
     n = len(z) if axis_name is None else len(z) * jax.lax.axis_size(axis_name)
     if n < 2:
         raise ValueError("uniformity is of pairs: it needs at least 2 examples")
-    keys = (None, None) if axis_name is None else (gather(z, axis_name), gather(ids, axis_name))
+    keys = (None, None) if axis_name is None else (gather_rows(z, axis_name), gather_rows(ids, axis_name))
     each = log_sum_exp(z, keys[0], ids, keys[1], 2 * t, chunk_size)
-    total = jax.nn.logsumexp(gather(each, axis_name))
+    total = jax.nn.logsumexp(gather_rows(each, axis_name))
     return pmean(total - 2 * t - jnp.log(n * (n - 1.0)), axis_name)
-
-
-def gather(x: jax.Array, axis_name: str | None) -> jax.Array:
-    """The rows of every device, `[devices * B, ...]`, with a gradient: what all devices make of a row is summed."""
-    # Not "invarying": the transpose of that one keeps only a device's own share where types do not tell devices apart.
-    return x if axis_name is None else jax.lax.all_gather(x, axis_name, tiled=True)
-
-
-def example_ids(n: int, axis_name: str | None) -> jax.Array:
-    """The index in the global batch of each of `n` local examples, int32 `[n]`."""
-    first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * n
-    return (first + jnp.arange(n)).astype(jnp.int32)
 
 
 def _check_pairs(a, b):

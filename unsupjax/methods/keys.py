@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from unsupjax.collectives import all_gather, device_count, pmean
+from unsupjax.collectives import all_gather, device_count, example_ids, pmean
 from unsupjax.methods.stack import Stack
 
 KEY_STATISTICS = ("shuffled", "split", "global")
@@ -40,13 +40,11 @@ def key_encoder(networks: Stack, statistics: str, groups: int, axis_name: str | 
         return keys.reshape(x.shape[0], -1), moved
 
     def shuffled(params: Any, stats: Any, x: jax.Array, key: jax.Array):
-        n = x.shape[0]
-        order = jax.random.permutation(key, n * device_count(axis_name))
-        first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * n
-        own = lambda rows: jax.lax.dynamic_slice_in_dim(rows, first, n)
-        keys, stats = in_groups(params, stats, all_gather(x, axis_name)[own(order)])
+        order = jax.random.permutation(key, x.shape[0] * device_count(axis_name))
+        own = example_ids(x.shape[0], axis_name)
+        keys, stats = in_groups(params, stats, all_gather(x, axis_name)[order[own]])
         # Row i of the shuffled batch is example order[i]: example j's key is in row argsort(order)[j].
-        return all_gather(keys, axis_name)[own(jnp.argsort(order))], stats
+        return all_gather(keys, axis_name)[jnp.argsort(order)[own]], stats
 
     return {
         "shuffled": shuffled,
