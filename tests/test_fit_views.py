@@ -39,7 +39,6 @@ def tiny(name="moco", steps=20, **changes):
     }
     if name in ("byol", "moco_v3"):
         sections["predictor"] = {"name": "mlp", "features": (8,)}
-    sections["evaluate"]["knn_baselines"] = {"batch_size": 32}
     return experiment(**sections | changes)
 
 

@@ -35,6 +35,7 @@ class Experiment(NamedTuple):
         total_steps: length of the run.
         init: `() -> State`, on the devices.
         abstract: the shapes and dtypes of State.
+        batch: the first inputs, which `init` is given.
     """
 
     config: ml_collections.ConfigDict
@@ -44,6 +45,7 @@ class Experiment(NamedTuple):
     total_steps: int
     init: Callable[[], Any]
     abstract: Any
+    batch: np.ndarray
 
 
 def prepare(config: ml_collections.ConfigDict, statistics: dict | None = None) -> Experiment:
@@ -83,7 +85,7 @@ def prepare(config: ml_collections.ConfigDict, statistics: dict | None = None) -
         for function in set(NEEDS[name]) - {"labels"}:
             require.function(method, function, name)
     init = lambda: jax.jit(method.init, out_shardings=replicated(mesh))(key, batch)
-    return Experiment(config, source, method, mesh, total, init, abstract)
+    return Experiment(config, source, method, mesh, total, init, abstract, batch)
 
 
 def _check_batch(batch_size: int, n_train: int, n_devices: int) -> None:
@@ -180,7 +182,7 @@ def make_subject(experiment: Experiment, state: Any) -> Subject:
     ):
         x, y = arrays(split, limit)
         splits.append((_inputs(config, jax.random.fold_in(key, i), x), y))
-    return subject(experiment.method, state, key, *splits, source.label_names)
+    return subject(experiment.method, state, key, *splits, source.label_names, init_batch=experiment.batch)
 
 
 def judge(experiment: Experiment, judged: Subject, names: tuple[str, ...]) -> dict[str, float]:

@@ -96,16 +96,8 @@ def test_knn_baselines_are_those_of_scikit_learn(subject):
     judged = subject._replace(method=subject.method._replace(init=init))
     scores = knn_baselines(judged, k=4)
     assert scores == expected and len(set(scores.values())) == 3
-    assert knn_baselines(judged, k=4, batch_size=8) == scores
+    assert knn_baselines(judged._replace(init_batch=judged.x_train[:8]), k=4) == scores
     assert shapes == [(90, 4, 4, 1), (8, 4, 4, 1)]
-
-
-def test_a_batch_that_the_method_refuses_is_named(subject):
-    def init(key, batch):
-        raise ValueError("the queue is no multiple of the batch")
-
-    with pytest.raises(UserError, match=r"knn_baselines\.batch_size=256: the queue is no multiple"):
-        knn_baselines(subject._replace(method=subject.method._replace(init=init)))
 
 
 def test_the_untrained_encoder_is_drawn_anew_from_the_key_of_the_evaluation(subject):

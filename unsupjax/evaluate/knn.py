@@ -6,7 +6,7 @@ import numpy as np
 
 from unsupjax.errors import UserError
 from unsupjax.evaluate import require
-from unsupjax.evaluate.subject import Subject, codes, map_batches, random_subset
+from unsupjax.evaluate.subject import Subject, codes, map_batches
 
 _BLOCK = 2**25  # similarities held at once: 128 MiB of float32
 
@@ -54,29 +54,28 @@ def knn_weighted(subject: Subject, *, k: int = 200, temperature: float = 0.1) ->
     return {f"knn_weighted_accuracy_k{k}": accuracy}
 
 
-def knn_baselines(subject: Subject, *, k: int = 10, batch_size: int = 256) -> dict[str, float]:
+def knn_baselines(subject: Subject, *, k: int = 10) -> dict[str, float]:
     """Test accuracy of `knn` on the codes, on the inputs themselves, and on the codes of an untrained encoder.
 
     What training is worth is the distance from the codes to the better of the other two. The inputs are
     flattened and compared by cosine similarity like codes. The untrained State is the method's `init` with
-    another key; an encoder with batch norm uses the statistics it starts from, mean 0 and variance 1.
+    another key, on the batch that training began with; an encoder with batch norm uses the statistics it
+    starts from, mean 0 and variance 1.
 
     Args:
         subject: what is judged.
         k: number of neighbours.
-        batch_size: training examples that `init` is given, drawn at random; the batch size of training suits
-            every method.
 
     Returns:
         `knn_accuracy_k{k}_codes`, `knn_accuracy_k{k}_inputs` and `knn_accuracy_k{k}_random_encoder`, fractions of
         the test set.
 
     Raises:
-        UserError: as `knn`; the method has no State for such a batch.
+        UserError: as `knn`.
     """
     method, inputs = subject.method, (subject.x_train, subject.x_test)
     key = jax.random.fold_in(subject.key, 2)
-    some = random_subset(key, len(subject.x_train), batch_size)
+    batch = subject.x_train[:256] if subject.init_batch is None else subject.init_batch
 
     def accuracy(train, test):
         return _accuracy(subject, train, test, k, "knn_baselines")
@@ -85,10 +84,7 @@ def knn_baselines(subject: Subject, *, k: int = 10, batch_size: int = 256) -> di
         "codes": accuracy(subject.z_train, subject.z_test),
         "inputs": accuracy(*(x.reshape(len(x), -1) for x in inputs)),
     }
-    try:
-        untrained = jax.jit(method.init)(key, subject.x_train[some])
-    except ValueError as error:
-        raise UserError(f"config.evaluate.knn_baselines.batch_size={batch_size}: {error}") from error
+    untrained = jax.jit(method.init)(key, batch)
     results["random_encoder"] = accuracy(*(codes(method, untrained, x) for x in inputs))
     return {f"knn_accuracy_k{k}_{space}": value for space, value in results.items()}
 

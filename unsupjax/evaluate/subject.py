@@ -25,6 +25,7 @@ class Subject(NamedTuple):
         z_train: `encode(state, x_train)`, float32 `[N, D]`.
         z_test: `encode(state, x_test)`, float32 `[M, D]`.
         label_names: the name of label i at index i, or None.
+        init_batch: the inputs that `init` was given, for an untrained State; None: any will do.
     """
 
     method: Method
@@ -37,6 +38,7 @@ class Subject(NamedTuple):
     z_train: np.ndarray
     z_test: np.ndarray
     label_names: tuple[str, ...] | None
+    init_batch: np.ndarray | None = None
 
 
 def subject(
@@ -47,6 +49,7 @@ def subject(
     test: tuple[np.ndarray, np.ndarray | None],
     label_names: tuple[str, ...] | None = None,
     *,
+    init_batch: np.ndarray | None = None,
     batch_size: int = 512,
 ) -> Subject:
     """The `Subject` of a trained method, with its codes computed.
@@ -58,6 +61,7 @@ def subject(
         train: inputs `[N, ...]` and integer labels `[N]` or None.
         test: the same, held out.
         label_names: the name of label i at index i.
+        init_batch: the inputs that `init` was given.
         batch_size: examples encoded at once; no code depends on it.
 
     Raises:
@@ -73,7 +77,9 @@ def subject(
                 f"the codes of {bad} of {len(z)} {split} examples are not finite: the training diverged "
                 "(lower the learning rate and train again), or the inputs are not finite (mend the data)"
             )
-    return Subject(method, state, key, x_train, y_train, x_test, y_test, z_train, z_test, label_names)
+    return Subject(
+        method, state, key, x_train, y_train, x_test, y_test, z_train, z_test, label_names, init_batch
+    )
 
 
 def codes(method: Method, state: Any, x: np.ndarray, batch_size: int = 512) -> np.ndarray:
