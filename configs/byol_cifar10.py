@@ -25,7 +25,7 @@ def get_config():
         train={"batch_size": 512, "epochs": 200.0, "evaluate_every": 2000},
         evaluate={
             "run": ("knn_baselines", "knn", "knn_weighted", "linear_probe", "rank_me"),
-            "periodic": ("knn", "knn_weighted"),
+            "periodic": ("knn", "knn_weighted", "rank_me"),
             "figures": ("views", "tsne"),
         },
     )

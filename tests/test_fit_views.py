@@ -93,6 +93,10 @@ def test_a_collapsed_run_says_so(tmp_path, capsys):
         ({"augment": {"name": "simclr"}}, "config.augment.name='simclr': .*saturation"),
         ({"method": {"name": "moco", "queue_size": 100}}, "queue_size=100 is no multiple of the 64 keys"),
         ({"optimizer": {"name": "adam", "accumulate": 0}}, "accumulate=0"),
+        (
+            {"method": {"name": "moco", "queue_size": 128, "key_groups": 4}, "parallel": "pmap"},
+            "key_groups=4 is no multiple of the 8 devices",
+        ),
         ({"data": {"source": "digits"}, "encoder": {"name": "vit", "patch_size": 3}}, "patch"),
     ],
 )

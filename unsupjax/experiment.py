@@ -157,7 +157,13 @@ def compile_run(experiment: Experiment, feed: Feed) -> Callable:
     transform = configs.TRANSFORMS[config.data.transform]
     run = loop.compile_block(experiment.method, feed, experiment.mesh, config.parallel, transform)
     block = place_batch(next(iter(feed.blocks(0, 1))), experiment.mesh, config.parallel, 1)
-    _, metrics = jax.eval_shape(run, experiment.abstract, block, *feed.shared)
+    try:
+        _, metrics = jax.eval_shape(run, experiment.abstract, block, *feed.shared)
+    except ValueError as error:
+        raise UserError(
+            f"{config.method.name} cannot take a step with config.train.batch_size={config.train.batch_size} on "
+            f"{experiment.mesh.size} devices: {error}"
+        ) from error
     best = config.checkpoint.best_metric
     if best and best not in metrics and not config.train.evaluate_every:
         raise UserError(

@@ -276,3 +276,9 @@ def test_shapes_that_do_not_fit_are_refused():
 def test_the_examples_in_the_docstrings_run():
     result = doctest.testmod(contrastive, extraglobs={"jnp": jnp})
     assert result.attempted and not result.failed
+
+
+@pytest.mark.parametrize("temperature", [0, 0.0, -1.0, float("nan")])
+def test_a_temperature_must_be_above_zero(temperature):
+    with pytest.raises(ValueError, match="temperature=.* must be above 0"):
+        losses.nt_xent(jnp.eye(2), jnp.eye(2), temperature=temperature)

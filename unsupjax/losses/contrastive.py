@@ -48,6 +48,9 @@ def info_nce(
     Returns:
         `[B]` float32, nats.
 
+    Raises:
+        ValueError: a temperature that is not above 0, or a `chunk_size` below 1.
+
     >>> info_nce(jnp.eye(2), jnp.eye(2), temperature=1.0)
     Array([0.3132617, 0.3132617], dtype=float32)
 
@@ -56,7 +59,7 @@ def info_nce(
     query, key = _rows(query, key, where, normalized)
     given = negatives is not None
     candidates = _given(negatives, query, normalized) if given else _others(key, axis_name, where)
-    return _loss(query, key, *candidates, 1 / temperature, chunk_size, where)
+    return _loss(query, key, *candidates, _inverse(temperature), chunk_size, where)
 
 
 def moco(
@@ -126,13 +129,16 @@ def nt_xent(
     Returns:
         `[B]` float32, nats: the mean of the terms of an example's two views.
 
+    Raises:
+        ValueError: as `info_nce`.
+
     >>> nt_xent(jnp.ones((3, 2)), jnp.ones((3, 2)))  # ln 5
     Array([1.609438, 1.609438, 1.609438], dtype=float32)
 
     Source: Chen et al., "A simple framework for contrastive learning of visual representations", ICML 2020, Eq. 1.
     """
     pairs, candidates, both = _both_views(z1, z2, axis_name, where)
-    return _loss(*pairs, *candidates, 1 / temperature, chunk_size, both).reshape(2, -1).mean(axis=0)
+    return _loss(*pairs, *candidates, _inverse(temperature), chunk_size, both).reshape(2, -1).mean(axis=0)
 
 
 def contrastive_accuracy(
@@ -192,6 +198,12 @@ def nt_xent_accuracy(
     """
     pairs, candidates, both = _both_views(z1, z2, axis_name, where)
     return _hit(*pairs, *candidates, chunk_size, both).reshape(2, -1).mean(axis=0)
+
+
+def _inverse(temperature):
+    if isinstance(temperature, int | float) and not temperature > 0:
+        raise ValueError(f"temperature={temperature} must be above 0")
+    return 1 / temperature
 
 
 def _rows(a, b, where, normalized=False):
