@@ -1,6 +1,6 @@
 """Contrastive learning on the rows of a table: a row and a copy with some features of other rows (SCARF).
 
-    python train.py --config=configs/simclr_table.py --config.data.source=csv:PATH --config.data.label_column=NAME
+python train.py --config=configs/simclr_table.py --config.data.source=csv:PATH --config.data.label_column=NAME
 """
 
 from unsupjax.config import experiment

@@ -280,5 +280,5 @@ def test_the_examples_in_the_docstrings_run():
 
 @pytest.mark.parametrize("temperature", [0, 0.0, -1.0, float("nan")])
 def test_a_temperature_must_be_above_zero(temperature):
-    with pytest.raises(ValueError, match="temperature=.* must be above 0"):
+    with pytest.raises(ValueError, match=r"temperature=.* must be above 0"):
         losses.nt_xent(jnp.eye(2), jnp.eye(2), temperature=temperature)
