@@ -23,6 +23,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from encoders import torch_resnet18
 from machine import sgemm_rate
 
 from unsupjax import augment, loop, losses, methods, models
@@ -66,24 +67,13 @@ def ours(x, width, batch, steps, dtype):
 def torch_step(width, batch):
     """One update of the same network by lightly's loss on two batches of views."""
     import torch
-    import torchvision
     from lightly.loss import NTXentLoss
     from torch import nn
-
-    class Scaled(torchvision.models.ResNet):
-        def __init__(self):
-            super().__init__(torchvision.models.resnet.BasicBlock, [2, 2, 2, 2])
-            self.inplanes, self.fc, self.maxpool = width, nn.Identity(), nn.Identity()
-            self.conv1, self.bn1 = nn.Conv2d(3, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)
-            for i in range(4):
-                block = torchvision.models.resnet.BasicBlock
-                layer = self._make_layer(block, width * 2**i, 2, stride=1 + (i > 0))
-                setattr(self, f"layer{i + 1}", layer)
 
     head = nn.Sequential(
         nn.Linear(8 * width, 512, bias=False), nn.BatchNorm1d(512), nn.ReLU(), nn.Linear(512, 128)
     )
-    model = nn.Sequential(Scaled(), head).train()
+    model = nn.Sequential(torch_resnet18(width), head).train()
     if not ON_CPU:
         model = model.cuda().to(memory_format=torch.channels_last)
     criterion = NTXentLoss(TEMPERATURE)

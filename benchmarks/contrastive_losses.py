@@ -14,7 +14,6 @@ and the loaded libraries. Exponentials: 2 (2B)^2 in tiles, (2B)^2 dense. Those w
 import argparse
 import pathlib
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -155,17 +154,17 @@ def large(batch, chunk_size):
     views = jax.device_put(data(batch))
     run = compiled(ours(chunk_size), views)
     jax.block_until_ready(views)
-    before = resident()
+    before = in_memory("VmRSS")
     took = seconds(run, *views)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = in_memory("VmHWM")
     planned = run.memory_analysis().temp_size_in_bytes
     print(f"| {batch:,} | {took:.1f} | {planned / 2**20:,.0f} | {(peak - before) / 2**20:,.0f} |")
 
 
-def resident():
-    """Bytes of this process in memory."""
-    pages = int(pathlib.Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize()
+def in_memory(field):
+    """Bytes of this process in memory, now (VmRSS) or at most so far (VmHWM; getrusage's would be the parent's)."""
+    lines = pathlib.Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(field)) * 1024
 
 
 def report(arguments):

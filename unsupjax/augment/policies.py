@@ -114,7 +114,7 @@ def scarf(shape: Sequence[int], *, rate: float = 0.6) -> InBatch:
         chex.assert_shape(batch, (None, *shape))
         which, where = jax.random.split(key)
         rows = jax.random.randint(where, (x.size,), 0, len(batch))
-        others = batch.reshape(len(batch), -1)[rows, jnp.arange(x.size)].reshape(x.shape)
+        others = jnp.asarray(batch).reshape(len(batch), -1)[rows, jnp.arange(x.size)].reshape(x.shape)
         return x, jnp.where(jax.random.bernoulli(which, rate, x.shape), others, x)
 
     return InBatch(two_views)
