@@ -5,7 +5,12 @@
 That is for an accelerator. On a CPU, a narrow network on part of the images:
 
     python train.py --config=configs/moco_cifar10.py --config.encoder.width=16 --config.data.examples=10000 \\
-        --config.train.batch_size=256 --config.train.epochs=10 --workdir=runs/moco_small
+        --config.train.batch_size=256 --config.optimizer.learning_rate=0.12 --config.train.epochs=10 \\
+        --workdir=runs/moco_small
+
+The second on two CPU cores, which it shared with other work, seed 0: 17 minutes, kNN 34.3 % (k = 10), 34.7 %
+(k = 200), linear probe 38.9 %; an untrained encoder reaches 26.1 % (k = 10), the pixels 30.4 %. The first has
+not been run.
 """
 
 from unsupjax.config import experiment
