@@ -15,7 +15,7 @@ def get_config():
         method={"name": "simclr", "temperature": 0.2},
         encoder={"name": "cnn", "features": (16, 32, 64, 128)},
         projector={"name": "mlp", "features": (128, 64)},
-        augment={"name": "glyphs"},
+        augment={"name": "glyphs", "area": (0.8, 1.0), "noise": 0.05},
         optimizer={"name": "adamw", "learning_rate": 2e-3, "weight_decay": 1e-4},
         schedule={"name": "cosine", "warmup": 0.05},
         train={"batch_size": 512, "epochs": 5.0},
