@@ -2,8 +2,8 @@
 
     python train.py --config=configs/simclr_mnist.py
 
-Two CPU cores: 5 minutes; kNN (k = 10) 96.9 %, linear probe 98.1 %. An untrained encoder reaches a kNN of 88.3 %, the pixels
-97.1 %.
+Two CPU cores: 5 minutes; kNN (k = 10) 96.9 %, linear probe 98.1 %. An untrained encoder reaches a kNN of 88.3 %, the
+pixels 97.1 %.
 """
 
 from unsupjax.config import experiment
