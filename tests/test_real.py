@@ -65,3 +65,10 @@ def test_a_deep_map_is_purer_than_clusters_of_pixels(tmp_path):
     deep = reached("desom_mnist", tmp_path / "deep")
     plain = reached("kmeans_mnist", tmp_path / "plain", "--config.method.clusters=64")
     assert deep["clusters_purity"] > plain["clusters_purity"] + 0.03
+
+
+def test_contrastive_codes_beat_pixels_and_an_untrained_encoder(tmp_path):
+    results = reached("simclr_digits", tmp_path / "run")
+    codes = results["knn_accuracy_k10_codes"]
+    assert codes > results["knn_accuracy_k10_inputs"]
+    assert codes > results["knn_accuracy_k10_random_encoder"] + 0.01
