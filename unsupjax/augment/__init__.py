@@ -9,6 +9,9 @@ from unsupjax.augment.colour import contrast as contrast
 from unsupjax.augment.colour import greyscale as greyscale
 from unsupjax.augment.colour import hue as hue
 from unsupjax.augment.colour import saturation as saturation
+from unsupjax.augment.diff_augment import DIFF_AUGMENTS as DIFF_AUGMENTS
+from unsupjax.augment.diff_augment import check_ops as check_ops
+from unsupjax.augment.diff_augment import diff_augment as diff_augment
 from unsupjax.augment.filters import cutout as cutout
 from unsupjax.augment.filters import gaussian_blur as gaussian_blur
 from unsupjax.augment.filters import solarize as solarize

@@ -1,5 +1,7 @@
 """Losses as pure functions: unreduced, float32, importable on their own."""
 
+from unsupjax.losses.adversarial import GAN_LOSSES as GAN_LOSSES
+from unsupjax.losses.adversarial import AdversarialLoss as AdversarialLoss
 from unsupjax.losses.clustering import dec_loss as dec_loss
 from unsupjax.losses.clustering import som_distortion as som_distortion
 from unsupjax.losses.clustering import squared_distances as squared_distances
@@ -13,6 +15,9 @@ from unsupjax.losses.contrastive import info_nce as info_nce
 from unsupjax.losses.contrastive import moco as moco
 from unsupjax.losses.contrastive import nt_xent as nt_xent
 from unsupjax.losses.contrastive import nt_xent_accuracy as nt_xent_accuracy
+from unsupjax.losses.penalties import check_independent as check_independent
+from unsupjax.losses.penalties import gradient_norm2 as gradient_norm2
+from unsupjax.losses.penalties import wgan_gp as wgan_gp
 from unsupjax.losses.reconstruction import LIKELIHOODS as LIKELIHOODS
 from unsupjax.losses.reconstruction import Likelihood as Likelihood
 from unsupjax.losses.reconstruction import bernoulli_nll as bernoulli_nll
