@@ -1,0 +1,105 @@
+"""Independent columns, the Gaussian copula, and the generator's start, which is that copula."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.stats
+
+from unsupjax.tables import baselines, from_columns, latent, networks, transform
+
+
+@pytest.fixture(scope="module")
+def table():
+    """500 rows, two of three columns of numbers related and one with missing numbers; and a category of one row."""
+    random = np.random.default_rng(0)
+    x = random.normal(size=500)
+    z = np.where(random.random(500) < 0.1, np.nan, random.gamma(2, size=500))
+    city = np.where(x > 0.5, "Bonn", "Köln")
+    city[0] = "Ulm"
+    columns = {"x": x.round(4), "y": (x + random.normal(0, 0.3, 500)).round(4), "z": z, "city": city}
+    return from_columns(columns)
+
+
+def test_marginals(table):
+    new = baselines.sample_marginals(baselines.fit_marginals(table), 0, 20_000)
+    for real, synthetic in zip(table.values, new.values, strict=True):
+        values, counts = np.unique(real, return_counts=True)
+        found, found_counts = np.unique(synthetic, return_counts=True)
+        assert len(found) <= len(values) and np.isin(found[found == found], values).all()
+        if len(found) == len(values):
+            np.testing.assert_allclose(found_counts / 20_000, counts / 500, atol=0.012)
+    assert abs(np.corrcoef(new.values[0], new.values[1])[0, 1]) < 0.03
+    assert np.isnan(new.values[2]).mean() == pytest.approx(np.isnan(table.values[2]).mean(), abs=0.01)
+
+
+def test_copula(table):
+    new = baselines.sample_copula(baselines.fit_copula(table), 0, 20_000)
+    real, synthetic = (scipy.stats.spearmanr(t.values[0], t.values[1])[0] for t in (table, new))
+    assert real > 0.9 and synthetic == pytest.approx(real, abs=0.02)
+    bonn = [(t.values[3] == "Bonn").mean() for t in (table, new)]
+    assert bonn[1] == pytest.approx(bonn[0], abs=0.015)
+    assert new.values[0][new.values[3] == "Bonn"].mean() > new.values[0][new.values[3] == "Köln"].mean() + 0.5
+
+
+def test_scores_are_normal(table):
+    z = baselines.scores(baselines.fit_marginals(table), table, 0)
+    for column in z.T:
+        assert scipy.stats.kstest(column, "norm").pvalue > 0.01
+    assert (np.diff(table.values[0][np.argsort(z[:, 0])]) >= 0).all()
+
+
+def test_factor_of_a_singular_covariance():
+    covariance = np.array([[1, 1, 0], [1, 1, 0], [0, 0, 2.0]])
+    found = baselines.factor(covariance)
+    np.testing.assert_allclose(found @ found.T, covariance, atol=1e-12)
+
+
+def test_the_start_is_the_copula(table):
+    """The same scores make the same rows, as far as the table of quantiles is fine enough."""
+    found, fitted = transform.fit(table), baselines.fit_copula(table)
+    prior, layout = latent.fit(found, table), networks.layout(found)
+    order = [p.column for p in (*found.continuous, *found.discrete)]
+    z = np.random.default_rng(1).multivariate_normal(np.zeros(4), fitted.factor @ fitted.factor.T, 2000)
+    copula = baselines._quantiles(fitted.marginals, scipy.stats.norm.cdf(z))
+    logits, scalars = latent.start(prior, jnp.asarray(z[:, order], jnp.float32))
+    hots = networks.by_group(lambda x: jax.nn.one_hot(x.argmax(-1), x.shape[-1]), layout.hots, logits)
+    modes = sum(layout.modes)
+    scalar = networks.by_group(lambda x: x.sum(-1), layout.modes, hots[:, :modes] * jnp.tanh(scalars))
+    start = transform.decode(found, np.concatenate([scalar, hots], axis=1))
+    for j in range(3):
+        a, b = copula.values[j], start.values[j]
+        assert (np.isnan(a) == np.isnan(b)).mean() > 0.998
+        far = np.abs(a - b) > 0.05 * np.nanstd(a)
+        assert far[~np.isnan(a)].mean() < 0.03
+    assert (copula.values[3] == start.values[3]).mean() > 0.998
+
+
+def test_without_the_copula_the_start_is_silent(table):
+    prior = latent.fit(transform.fit(table), table, copula=False)
+    logits, scalars = latent.start(prior, jnp.ones((2, 4)))
+    assert not logits.any() and not scalars.any() and not prior.mean.any()
+    np.testing.assert_array_equal(prior.factor[0], np.eye(4))
+
+
+def test_scores_of_a_category(table):
+    found = transform.fit(table)
+    prior = latent.fit(found, table, seed=3)
+    order = [p.column for p in (*found.continuous, *found.discrete)]
+    scores = baselines.scores(baselines.fit_marginals(table), table, 3)[:, order]
+    categories = found.discrete[0].categories.tolist()
+    a = categories.index("Bonn")
+    own = scores[table.values[3] == "Bonn"]
+    np.testing.assert_allclose(prior.mean[a], own.mean(axis=0), atol=0.05)
+    covariance = prior.factor[a] @ prior.factor[a].T
+    np.testing.assert_allclose(covariance, np.cov(own.T, bias=True), atol=0.05)
+    drawn = latent.draw(prior, jax.random.key(0), 4000, jnp.full(4000, a))
+    np.testing.assert_allclose(drawn.mean(axis=0)[:3], own.mean(axis=0)[:3], atol=0.08)
+    np.testing.assert_allclose(
+        drawn[:, 3].std(), own[:, 3].std(), rtol=0.25
+    )  # cut off at the interval's edges
+    # Whatever is drawn, the start has the category that was asked for.
+    for category in range(3):
+        z = latent.draw(prior, jax.random.key(1), 500, jnp.full(500, category))
+        logits, _ = latent.start(prior, z)
+        assert (logits[:, -3:].argmax(axis=1) == category).mean() > 0.99
