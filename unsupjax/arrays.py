@@ -78,7 +78,8 @@ def load(path: str | pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str, Any
     except UserError:
         raise
     except (*_DAMAGE, AttributeError, TypeError) as error:
-        raise UserError(f"{path} is damaged or no .npz file of this package: {error}") from error
+        cause = str(error).split(". ")[0]  # numpy goes on to advise pickle
+        raise UserError(f"{path} is damaged or no .npz file of this package: {cause}") from error
     if not ours or not isinstance(description, dict):
         raise UserError(f"{path} was not written by this package")
     if version > VERSION:

@@ -40,6 +40,10 @@ def sample(state, key, n):
     return decode(state, jax.random.normal(key, (n, state.params["code"]["kernel"].shape[1])))
 
 
+def interpolate(state, key, n, steps):
+    return sample(state, key, n * steps).reshape(n, steps, 4, 4, 1)
+
+
 def assign(state, x):
     differences = x.reshape(len(x), 1, -1) - state.codebook[None]
     return jnp.argmin(jnp.square(differences).sum(-1), axis=1).astype(jnp.int32)
@@ -72,7 +76,13 @@ def subject():
     kernel = np.linalg.svd(flat - flat.mean(0), full_matrices=False)[2][:3].T
     params = {"code": {"kernel": jnp.asarray(kernel)}, "mean": jnp.asarray(flat.mean(0))}
     state = PCAState(jnp.zeros((), jnp.int32), jax.random.key(0), params, jnp.asarray(flat[:12]))
-    functions = {"assign": assign, "prototypes": prototypes, "map": locate, "views": views}
+    functions = {
+        "interpolate": interpolate,
+        "assign": assign,
+        "prototypes": prototypes,
+        "map": locate,
+        "views": views,
+    }
     method = Method(init, None, encode, decode, sample, **functions)
     names = np.array([2, 5, 9])
     labels = tuple(f"class {i}" for i in range(10))

@@ -8,15 +8,20 @@ parameters are their hyperparameters. A `UserError` says what a subject lacks.
 from unsupjax.cluster.scores import hungarian_accuracy as hungarian_accuracy
 from unsupjax.cluster.scores import purity as purity
 from unsupjax.evaluate.anomaly import anomaly as anomaly
+from unsupjax.evaluate.class_balance import class_balance as class_balance
 from unsupjax.evaluate.clusterings import clusterings as clusterings
 from unsupjax.evaluate.clusterings import summary as summary
 from unsupjax.evaluate.clusters import clusters as clusters
+from unsupjax.evaluate.fid import check as check_fid
+from unsupjax.evaluate.fid import fid as fid
+from unsupjax.evaluate.figures import animate as animate
 from unsupjax.evaluate.figures import (
     clustering_panels,
     component_planes,
     dendrogram,
     filters,
     hits,
+    interpolations,
     label_map,
     pca,
     prototypes,
@@ -29,6 +34,7 @@ from unsupjax.evaluate.figures import (
 )
 from unsupjax.evaluate.figures import learning_curves as learning_curves
 from unsupjax.evaluate.fine_tune import fine_tune as fine_tune
+from unsupjax.evaluate.generation import generation as generation
 from unsupjax.evaluate.jacobian import jacobian as jacobian
 from unsupjax.evaluate.kmeans import kmeans as kmeans
 from unsupjax.evaluate.knn import knn as knn
@@ -38,8 +44,11 @@ from unsupjax.evaluate.knn import knn_weighted as knn_weighted
 from unsupjax.evaluate.likelihood import likelihood as likelihood
 from unsupjax.evaluate.linear_probe import linear_probe as linear_probe
 from unsupjax.evaluate.linear_probe_augmented import linear_probe_augmented as linear_probe_augmented
+from unsupjax.evaluate.memorisation import memorisation as memorisation
+from unsupjax.evaluate.modes import modes as modes
 from unsupjax.evaluate.rank_me import rank_me as rank_me
 from unsupjax.evaluate.reconstruction import reconstruction as reconstruction
+from unsupjax.evaluate.reference import check as check_encoder
 from unsupjax.evaluate.som import som as som
 from unsupjax.evaluate.subject import Subject as Subject
 from unsupjax.evaluate.subject import map_batches as map_batches
@@ -47,9 +56,12 @@ from unsupjax.evaluate.subject import subject as subject
 
 EVALUATORS = {
     "anomaly": anomaly,
+    "class_balance": class_balance,
     "clusterings": clusterings,
     "clusters": clusters,
+    "fid": fid,
     "fine_tune": fine_tune,
+    "generation": generation,
     "jacobian": jacobian,
     "kmeans": kmeans,
     "knn": knn,
@@ -58,6 +70,8 @@ EVALUATORS = {
     "likelihood": likelihood,
     "linear_probe": linear_probe,
     "linear_probe_augmented": linear_probe_augmented,
+    "memorisation": memorisation,
+    "modes": modes,
     "rank_me": rank_me,
     "reconstruction": reconstruction,
     "som": som,
@@ -69,6 +83,7 @@ FIGURES = {  # no name of an evaluator: both have their arguments in `config.eva
     "dendrogram": dendrogram,
     "filters": filters,
     "hits": hits,
+    "interpolations": interpolations,
     "label_map": label_map,
     "pca": pca,
     "prototypes": prototypes,
@@ -80,16 +95,27 @@ FIGURES = {  # no name of an evaluator: both have their arguments in `config.eva
     "views": views,
 }
 
+CHECKS = {  # (arguments, shape of an input): what can be refused before the training
+    "class_balance": check_encoder,
+    "fid": check_fid,
+    "generation": check_encoder,
+    "memorisation": check_encoder,
+}
+
 NEEDS = {  # what each cannot do without: labels, or an optional function of the method
     "anomaly": ("labels", "decode"),
+    "class_balance": ("labels", "sample"),
     "clustering_panels": ("labels",),
     "clusterings": ("labels",),
     "clusters": ("assign",),
     "component_planes": ("map",),
     "dendrogram": (),
+    "fid": ("sample",),
     "filters": (),
     "fine_tune": ("labels",),
+    "generation": ("sample",),
     "hits": ("map",),
+    "interpolations": ("interpolate",),
     "jacobian": (),
     "kmeans": ("labels",),
     "knn": ("labels",),
@@ -99,6 +125,8 @@ NEEDS = {  # what each cannot do without: labels, or an optional function of the
     "likelihood": ("log_prob",),
     "linear_probe": ("labels",),
     "linear_probe_augmented": ("labels",),
+    "memorisation": ("sample",),
+    "modes": ("labels", "sample"),
     "pca": (),
     "prototypes": ("prototypes",),
     "rank_me": (),

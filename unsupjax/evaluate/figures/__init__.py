@@ -4,6 +4,8 @@ from unsupjax.evaluate.figures.curves import learning_curves as learning_curves
 from unsupjax.evaluate.figures.detection import scores as scores
 from unsupjax.evaluate.figures.embedding import pca as pca
 from unsupjax.evaluate.figures.embedding import tsne as tsne
+from unsupjax.evaluate.figures.film import animate as animate
+from unsupjax.evaluate.figures.latents import interpolations as interpolations
 from unsupjax.evaluate.figures.maps import component_planes as component_planes
 from unsupjax.evaluate.figures.maps import hits as hits
 from unsupjax.evaluate.figures.maps import label_map as label_map

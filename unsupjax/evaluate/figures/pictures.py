@@ -188,7 +188,7 @@ def _plot_vectors(ax, drawn: np.ndarray, data: np.ndarray) -> None:
         ax.scatter(*data.T, s=6, color="0.75", linewidths=0, label="test data")
         ax.scatter(*drawn.T, s=12, color=style.PALETTE[2], linewidths=0, label="samples")
         style.polish(ax, f"{len(drawn)} samples", "feature 0", "feature 1")
-        ax.legend(frameon=False, fontsize=9)
+        ax.legend(frameon=False, fontsize=9, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.13))
     else:
         ax.plot(drawn.T, color=style.PALETTE[0], linewidth=0.8, alpha=0.5)
         style.polish(ax, f"{len(drawn)} samples", "feature", "value")
