@@ -50,7 +50,7 @@ def test_every_config_builds(path):
     config = module.get_config()
     check(config)
     shapes = {"mnist": (28, 28, 1), "digits": (8, 8, 1), "cifar10": (32, 32, 3), "folder": (64, 64, 3)}
-    shape = shapes.get(path.stem.split("_")[-1], (12,))
+    shape = next((shapes[part] for part in path.stem.split("_") if part in shapes), (12,))
     method = build(config, shape, 60_000, 100)
     batch = jax.ShapeDtypeStruct((config.train.batch_size, *shape), np.float32)
     jax.eval_shape(method.init, jax.random.key(0), batch)

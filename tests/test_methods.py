@@ -40,6 +40,10 @@ def contrastive(*heads, encoder=None):
     return networks
 
 
+ADVERSARIES = lambda dtype, _: (
+    models.MLPGenerator(SHAPE, (16,), output="unit", dtype=dtype),
+    models.MLPDiscriminator((16,), spectral=True, dtype=dtype),
+)
 CNN = lambda dtype, axis: models.CNN((8, 8), dtype=dtype, axis_name=axis)
 MOCO = {"augment": views, "queue_size": 64}
 
@@ -112,6 +116,19 @@ CASES = {  # method, its networks if it has any, its arguments
             "total_steps": 9,
         },
     ),
+    "gan": (methods.gan, ADVERSARIES, {"latent_dim": 4, "loss": "relativistic", "penalty": "r1_r2"}),
+    "gan-critic": (
+        methods.gan,
+        ADVERSARIES,
+        {
+            "latent_dim": 4,
+            "loss": "hinge",
+            "penalty": "wgan_gp",
+            "penalty_every": 3,
+            "n_critic": 2,
+            "diff_augment": ("colour", "translation", "cutout"),
+        },
+    ),
     "kmeans": (methods.kmeans, None, {"clusters": 3, "examples": 16, "restarts": 2}),
     "kmeans-across": (methods.kmeans, None, {"clusters": 12, "examples": 24, "seeding": "random"}),
     "kmeans-minibatch": (methods.kmeans, None, {"clusters": 3, "examples": 24, "update": "minibatch"}),
@@ -147,7 +164,8 @@ def make(case, axis=None, dtype=None):
     tx = optax.sgd(1e-3, momentum=0.9)  # Adam would amplify round-off
     if "dtype" in inspect.signature(factory).parameters:
         arguments = arguments | {"dtype": dtype}
-    return factory(*networks(dtype, axis), tx, **arguments, axis_name=axis)
+    optimizers = sum(name.startswith("tx") for name in inspect.signature(factory).parameters)
+    return factory(*networks(dtype, axis), *[tx] * optimizers, **arguments, axis_name=axis)
 
 
 @pytest.fixture(scope="module")
@@ -257,7 +275,7 @@ def test_users_own_shard_map_gives_the_state_of_one(case, check_vma, hashed):
 
 @pytest.mark.parametrize(
     "case",
-    ["autoencoder-conv", "dec", "desom", "k_sparse", "moco", "simclr", "sparse-kl", "vae-bernoulli"],
+    ["autoencoder-conv", "dec", "desom", "gan", "k_sparse", "moco", "simclr", "sparse-kl", "vae-bernoulli"],
 )
 def test_bfloat16_computes_and_float32_keeps(case, hashed):
     method = make(case, dtype=jnp.bfloat16)

@@ -80,7 +80,7 @@ def _unseal(sealed: dict) -> dict:
 
 
 class _LastAndBest:
-    """Orbax's preservation policy of that name: the last `keep` and the one of the best value.
+    """Orbax's preservation policy of that name: the last `keep`, the one of the best value, and a protected one.
 
     The values are ours and come from manifests: orbax's own files of metrics, once damaged, keep it from opening the
     folder at all.
@@ -88,13 +88,15 @@ class _LastAndBest:
 
     def __init__(self, keep: int, mode: str):
         self.values: dict[int, float] = {}
+        self.protected: int | None = None
         self._keep, self._best = keep, {"min": min, "max": max}[mode]
 
     def should_preserve(self, checkpoints, *, context) -> list[bool]:
         steps = [checkpoint.step for checkpoint in checkpoints]
         valued = [step for step in steps if step in self.values]
         best = self._best(valued, key=self.values.get, default=None)
-        return [step == best or step in steps[-self._keep :] for step in steps]
+        kept = {best, self.protected, *steps[-self._keep :]}
+        return [step in kept for step in steps]
 
 
 class Checkpoints:
@@ -118,6 +120,8 @@ class Checkpoints:
             content = self._try_content(step)
             if content and best_metric in content["metrics"]:
                 self._policy.values[step] = content["metrics"][best_metric]
+            if content:
+                self._policy.protected = content.get("protected")
 
     def save(self, step: int, copy: Snapshot, manifest: dict, metrics: dict[str, float]) -> None:
         """Starts to write a snapshot; returns once the arrays are on the host.
@@ -131,13 +135,20 @@ class Checkpoints:
         if self._metric in metrics:
             self._policy.values[step] = metrics[self._metric]
         sums = np.asarray(copy.checksums).tolist()
-        sealed = _seal({"checksums": sums, "metrics": metrics, "manifest": manifest})
+        content = {"checksums": sums, "metrics": metrics, "manifest": manifest}
+        sealed = _seal(content | {"protected": self._policy.protected})
         args = ocp.args.Composite(state=ocp.args.StandardSave(copy.state), sealed=ocp.args.JsonSave(sealed))
         self._manager.save(step, args=args, force=True)
 
     def steps(self) -> list[int]:
         """Steps of the checkpoints there are, oldest first."""
         return sorted(self._manager.all_steps())
+
+    def protect(self, step: int) -> int | None:
+        """Keeps the newest checkpoint up to `step` for good, in place of one protected before; its step, if any."""
+        earlier = [there for there in self.steps() if there <= step]
+        self._policy.protected = max(earlier, default=self._policy.protected)
+        return max(earlier, default=None)
 
     def newest_manifest(self) -> dict | None:
         """The newest manifest that is whole, or None."""

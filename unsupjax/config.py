@@ -17,7 +17,7 @@ from unsupjax.data import open_source
 from unsupjax.errors import UserError, choose, nearest
 from unsupjax.evaluate import EVALUATORS, FIGURES
 from unsupjax.methods import METHODS, Method
-from unsupjax.models import DECODERS, ENCODERS, HEADS
+from unsupjax.models import DECODERS, DISCRIMINATORS, ENCODERS, GENERATORS, HEADS
 from unsupjax.optimizers import OPTIMIZERS, SCHEDULES, wrap
 from unsupjax.parallel import EXECUTORS, axis_name
 
@@ -29,8 +29,12 @@ FACTORIES = {  # section of a config -> the factories that it may name
     "decoder": DECODERS,
     "projector": HEADS,
     "predictor": HEADS,
+    "generator": GENERATORS,
+    "discriminator": DISCRIMINATORS,
     "augment": POLICIES,
     "optimizer": OPTIMIZERS,
+    "generator_optimizer": OPTIMIZERS,
+    "discriminator_optimizer": OPTIMIZERS,
     "schedule": SCHEDULES,
 }
 NETWORKS = {  # parameter of a method -> the sections that describe what is passed for it
@@ -38,9 +42,14 @@ NETWORKS = {  # parameter of a method -> the sections that describe what is pass
     "decoder": ("decoder",),
     "projector": ("projector",),
     "predictor": ("predictor",),
+    "generator": ("generator",),
+    "discriminator": ("discriminator",),
     "augment": ("augment",),
     "tx": ("optimizer", "schedule"),
+    "tx_g": ("generator_optimizer", "schedule"),
+    "tx_d": ("discriminator_optimizer", "schedule"),
 }
+OPTIMIZER_SECTIONS = {"tx": "optimizer", "tx_g": "generator_optimizer", "tx_d": "discriminator_optimizer"}
 
 
 def train_settings(
@@ -93,7 +102,12 @@ def data_settings(*, source: str = "digits", feed: str = "auto", transform: str 
 
 
 def evaluate_settings(
-    *, run: tuple = ("reconstruction",), figures: tuple = (), periodic: tuple = (), train_examples: int = 0
+    *,
+    run: tuple = ("reconstruction",),
+    figures: tuple = (),
+    periodic: tuple = (),
+    film: tuple = (),
+    train_examples: int = 0,
 ) -> dict:
     """The section `evaluate`, beside one section of arguments for each evaluator and figure.
 
@@ -101,6 +115,7 @@ def evaluate_settings(
         run: evaluators, by name.
         figures: figures drawn at the end, by name.
         periodic: evaluators run every `train.evaluate_every` steps; empty: all of `run`.
+        film: figures drawn at every checkpoint, the same draws each time, and joined into an animation at the end.
         train_examples: how many training examples evaluators see; 0: all.
     """
     return locals()
@@ -114,7 +129,7 @@ def defaults(factory: Callable, skip: tuple = ()) -> dict:
 
 
 def _filled(section: str, factory: Callable, given: dict) -> dict:
-    known = defaults(factory, skip=("name", "parent"))
+    known = defaults(factory, skip=("name", "parent", "classes"))
     if factory in OPTIMIZERS.values():
         known |= {"learning_rate": 1e-3} | defaults(wrap)
     for field in given:
@@ -126,7 +141,8 @@ def _filled(section: str, factory: Callable, given: dict) -> dict:
 def sections_of(method: str) -> tuple[str, ...]:
     """The sections that a config of that method has, beside the common ones: what its factory takes."""
     parameters = inspect.signature(METHODS[method]).parameters
-    return tuple(section for name, needed in NETWORKS.items() if name in parameters for section in needed)
+    taken = (section for name, needed in NETWORKS.items() if name in parameters for section in needed)
+    return tuple(dict.fromkeys(taken))
 
 
 def experiment(
@@ -137,8 +153,12 @@ def experiment(
     decoder: dict | None = None,
     projector: dict | None = None,
     predictor: dict | None = None,
+    generator: dict | None = None,
+    discriminator: dict | None = None,
     augment: dict | None = None,
     optimizer: dict | None = None,
+    generator_optimizer: dict | None = None,
+    discriminator_optimizer: dict | None = None,
     schedule: dict | None = None,
     train: dict | None = None,
     checkpoint: dict | None = None,
@@ -150,9 +170,10 @@ def experiment(
     """A complete config: each section's given fields, and the defaults of the factory that it names for the rest.
 
     Args:
-        method, encoder, decoder, projector, predictor, augment, optimizer, schedule: `{"name": ..., **arguments of
-            that factory}`; all but the first for methods that take them. An optimizer also takes `learning_rate`
-            and the arguments of `unsupjax.optimizers.wrap`.
+        method, encoder, decoder, projector, predictor, generator, discriminator, augment, optimizer,
+            generator_optimizer, discriminator_optimizer, schedule: `{"name": ..., **arguments of that factory}`; all
+            but the first for methods that take them. An optimizer also takes `learning_rate` and the arguments of
+            `unsupjax.optimizers.wrap`. The schedule is of all optimizers.
         data: `data_settings` and the arguments of `unsupjax.data.open_source`.
         train, checkpoint: `train_settings`, `checkpoint_settings`.
         evaluate: `evaluate_settings`, and `{evaluator or figure: {its arguments}}`.
@@ -165,11 +186,16 @@ def experiment(
         "decoder": decoder,
         "projector": projector,
         "predictor": predictor,
+        "generator": generator,
+        "discriminator": discriminator,
         "augment": augment,
         "optimizer": optimizer,
+        "generator_optimizer": generator_optimizer,
+        "discriminator_optimizer": discriminator_optimizer,
         "schedule": schedule,
     }
-    usual = {"optimizer": {"name": "adam"}, "schedule": {"name": "constant"}}
+    usual = {section: {"name": "adam"} for section in OPTIMIZER_SECTIONS.values()}
+    usual["schedule"] = {"name": "constant"}
     choose("config.method.name", method["name"], METHODS)
     taken = sections_of(method["name"])
     for section, value in described.items():
@@ -213,8 +239,9 @@ def _check_judges(settings) -> None:
     for field in ("run", "periodic"):
         for name in settings[field]:
             choose(f"config.evaluate.{field}", name, EVALUATORS)
-    for name in settings["figures"]:
-        choose("config.evaluate.figures", name, FIGURES)
+    for field in ("figures", "film"):
+        for name in settings[field]:
+            choose(f"config.evaluate.{field}", name, FIGURES)
 
 
 def check(config: ml_collections.ConfigDict) -> None:
@@ -247,22 +274,24 @@ def _arguments(section: ml_collections.ConfigDict) -> dict:
     return {k: v for k, v in section.to_dict().items() if k != "name"}
 
 
-def optimizer(config: ml_collections.ConfigDict, total_steps: int) -> optax.GradientTransformation:
-    """The optimizer of a config, on its learning-rate schedule over the updates of `total_steps` steps.
+def optimizer(
+    config: ml_collections.ConfigDict, total_steps: int, section: str = "optimizer"
+) -> optax.GradientTransformation:
+    """The optimizer of a config's section, on the learning-rate schedule over the updates of `total_steps` steps.
 
     Raises:
         UserError: where it refuses a value, with its reason.
     """
-    arguments = _arguments(config.optimizer)
+    arguments = _arguments(config[section])
     common = {name: arguments.pop(name) for name in defaults(wrap)}
     updates = max(total_steps // max(common["accumulate"], 1), 1)
     schedule = SCHEDULES[config.schedule.name](
         arguments.pop("learning_rate"), updates, **_arguments(config.schedule)
     )
     try:
-        return wrap(OPTIMIZERS[config.optimizer.name](schedule, **arguments), **common)
+        return wrap(OPTIMIZERS[config[section].name](schedule, **arguments), **common)
     except ValueError as error:
-        raise UserError(f"config.optimizer: {error}") from error
+        raise UserError(f"config.{section}: {error}") from error
 
 
 def build(
@@ -301,7 +330,10 @@ def build(
             raise UserError(f"config.{section}.name={config[section].name!r}: {error}") from error
 
     taken = inspect.signature(METHODS[config.method.name]).parameters
-    parts = {name: made(name) for name in NETWORKS if name in taken and name != "tx"}
-    if "tx" in taken:
-        parts["tx"] = optimizer(config, total_steps)
+    parts = {name: made(name) for name in NETWORKS if name in taken and name not in OPTIMIZER_SECTIONS}
+    for name, section in OPTIMIZER_SECTIONS.items():
+        if name in taken:
+            # A discriminator may be updated several times a step.
+            updates = config.method.get("n_critic", 1) if name == "tx_d" else 1
+            parts[name] = optimizer(config, total_steps * updates, section)
     return made("method", **parts)

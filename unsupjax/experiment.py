@@ -17,11 +17,22 @@ from unsupjax.collectives import example_keys
 from unsupjax.data import Source, arrays, open_source
 from unsupjax.data.feeds import Feed, example_order, fits_in_memory, resident, streaming
 from unsupjax.errors import UserError, nearest
-from unsupjax.evaluate import EVALUATORS, FIGURES, NEEDS, Subject, learning_curves, require, subject
+from unsupjax.evaluate import (
+    CHECKS,
+    EVALUATORS,
+    FIGURES,
+    NEEDS,
+    Subject,
+    animate,
+    learning_curves,
+    require,
+    subject,
+)
 from unsupjax.methods import Method
 from unsupjax.parallel import make_mesh, place_batch, replicated
 
 BLOCK_BYTES = 64 * 2**20  # at most, of a streamed block of steps on the host
+FRAME_EXAMPLES = 1000  # of each split, that a frame of a film may show
 
 
 class Experiment(NamedTuple):
@@ -45,7 +56,7 @@ class Experiment(NamedTuple):
     total_steps: int
     init: Callable[[], Any]
     abstract: Any
-    batch: np.ndarray
+    batch: np.ndarray | tuple[np.ndarray, np.ndarray]
 
 
 def prepare(config: ml_collections.ConfigDict, statistics: dict | None = None) -> Experiment:
@@ -69,23 +80,47 @@ def prepare(config: ml_collections.ConfigDict, statistics: dict | None = None) -
         raise UserError("config.train.steps and config.train.epochs ask for no step; set one of them above 0")
     order = example_order(np.arange(config.train.batch_size), n, config.seed)
     key = jax.random.key(config.seed)
-    batch = _inputs(config, key, source.train.gather(order)[0])
+    raw, labels = source.train.gather(order)
+    batch = _inputs(config, key, raw)
     _check_missing(config)
     _check_range(config, batch)
+    _check_labels(config, source)
     method = configs.build(config, batch.shape[1:], n, total)
+    batch = (batch, labels) if is_labelled(config) else batch
     try:
         abstract = jax.eval_shape(method.init, key, batch)
         if not all(x.size for x in jax.tree.leaves(abstract)):
-            raise ValueError(
-                "a layer has no units; look at the features of config.encoder and config.decoder"
-            )
+            raise ValueError("a layer has no units; look at the features and widths of the config's networks")
     except (ValueError, TypeError, ArithmeticError) as error:
-        raise UserError(f"{config.method.name} does not fit inputs of {batch.shape[1:]}: {error}") from error
-    for name in (*config.evaluate.run, *config.evaluate.periodic, *config.evaluate.figures):
+        raise UserError(f"{config.method.name} does not fit inputs of {raw.shape[1:]}: {error}") from error
+    for name in _judges(config):
         for function in set(NEEDS[name]) - {"labels"}:
             require.function(method, function, name)
+        if name in CHECKS:
+            CHECKS[name](config.evaluate[name], raw.shape[1:])
     init = lambda: jax.jit(method.init, out_shardings=replicated(mesh))(key, batch)
     return Experiment(config, source, method, mesh, total, init, abstract, batch)
+
+
+def is_labelled(config: ml_collections.ConfigDict) -> bool:
+    """Whether batches are pairs of inputs and labels: for a method that models the labels as well."""
+    return bool(config.method.get("labels", 0))
+
+
+def _judges(config: ml_collections.ConfigDict) -> tuple[str, ...]:
+    """The evaluators and figures that a config names."""
+    section = config.evaluate
+    return tuple(dict.fromkeys((*section.run, *section.periodic, *section.figures, *section.film)))
+
+
+def _check_labels(config: ml_collections.ConfigDict, source: Source) -> None:
+    classes = len(source.label_names or ())
+    if is_labelled(config) and config.method.labels != classes:
+        raise UserError(
+            f"config.method.labels={config.method.labels}, and {source.name} has "
+            f"{classes or 'no'} classes; set it to {classes}"
+            + ("" if classes else ", an unconditional model")
+        )
 
 
 def _check_batch(batch_size: int, n_train: int, n_devices: int) -> None:
@@ -146,9 +181,10 @@ def make_feed(experiment: Experiment) -> Feed:
         feed = "resident" if fits_in_memory(train[0][0].nbytes * len(train)) else "streaming"
     arguments = (config.train.batch_size, config.seed, _steps_per_call(experiment, feed == "resident"))
     if feed == "streaming":
-        return streaming(lambda index: train.gather(index)[0], len(train), *arguments)
-    data = jax.device_put(arrays(train)[0], replicated(experiment.mesh))
-    return resident(data, *arguments)
+        read = train.gather if is_labelled(config) else lambda index: train.gather(index)[0]
+        return streaming(read, len(train), *arguments)
+    data = arrays(train) if is_labelled(config) else arrays(train)[0]
+    return resident(jax.device_put(data, replicated(experiment.mesh)), *arguments)
 
 
 def compile_run(experiment: Experiment, feed: Feed) -> Callable:
@@ -174,19 +210,23 @@ def compile_run(experiment: Experiment, feed: Feed) -> Callable:
 
 def left_out(config: ml_collections.ConfigDict, source: Source) -> tuple[str, ...]:
     """The evaluators and figures of a config that need labels where the data has none."""
-    names = dict.fromkeys((*config.evaluate.run, *config.evaluate.periodic, *config.evaluate.figures))
-    return () if source.label_names else tuple(name for name in names if "labels" in NEEDS[name])
+    return () if source.label_names else tuple(name for name in _judges(config) if "labels" in NEEDS[name])
 
 
-def make_subject(experiment: Experiment, state: Any) -> Subject:
-    """What evaluators and figures judge: State, data and codes; the same draws at every call."""
+def make_subject(experiment: Experiment, state: Any, limit: int | None = None) -> Subject:
+    """What evaluators and figures judge: State, data and codes; the same draws at every call.
+
+    Args:
+        experiment: the experiment.
+        state: its State.
+        limit: at most this many examples of each split.
+    """
     config, source = experiment.config, experiment.source
     key = jax.random.fold_in(jax.random.key(config.seed), 1)
     splits = []
-    for i, (split, limit) in enumerate(
-        ((source.train, config.evaluate.train_examples or None), (source.test, None))
-    ):
-        x, y = arrays(split, limit)
+    limits = (limit or config.evaluate.train_examples or None, limit)
+    for i, (split, most) in enumerate(zip((source.train, source.test), limits, strict=True)):
+        x, y = arrays(split, most)
         splits.append((_inputs(config, jax.random.fold_in(key, i), x), y))
     return subject(experiment.method, state, key, *splits, source.label_names, init_batch=experiment.batch)
 
@@ -209,3 +249,26 @@ def draw(experiment: Experiment, judged: Subject, folder: pathlib.Path) -> None:
     for name in config.evaluate.figures:
         if name not in left_out(config, experiment.source):
             FIGURES[name](judged, figures / f"{name}.png", **config.evaluate[name])
+
+
+def draw_frames(experiment: Experiment, state: Any, folder: pathlib.Path, step: int) -> None:
+    """Draws `config.evaluate.film` as of `step` below `folder / "film"`, always from the same keys and examples."""
+    judged = make_subject(experiment, state, FRAME_EXAMPLES)
+    for name in _film(experiment):
+        frames = folder / "film" / name
+        frames.mkdir(parents=True, exist_ok=True)
+        FIGURES[name](judged, frames / f"{step:08d}.png", **experiment.config.evaluate[name])
+
+
+def join_frames(experiment: Experiment, folder: pathlib.Path) -> None:
+    """Joins the frames of each figure into an animation in `folder / "figures"`."""
+    for name in _film(experiment):
+        frames = sorted((folder / "film" / name).glob("*.png"))
+        if frames:
+            animate(frames, folder / "figures" / f"{name}.gif")
+
+
+def _film(experiment: Experiment) -> list[str]:
+    """The figures of the film, but those that need labels where the data has none."""
+    config = experiment.config
+    return [name for name in config.evaluate.film if name not in left_out(config, experiment.source)]

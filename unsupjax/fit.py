@@ -157,7 +157,7 @@ class Recorder:
 
     def __init__(self, experiment: Experiment, folder: pathlib.Path, checkpoints: Checkpoints, start: int):
         """Continues the files of `folder` from step `start`."""
-        self._experiment, self._checkpoints = experiment, checkpoints
+        self._experiment, self._folder, self._checkpoints = experiment, folder, checkpoints
         self._writer = workdir.MetricsWriter(folder, start)
         self._progress = loop.Progress(start, experiment.total_steps)
         self._latest: dict[str, float] = {}
@@ -176,7 +176,9 @@ class Recorder:
         diagnose = self._experiment.method.diagnose
         fault = diagnose(report.metrics) if diagnose else None
         if fault and not self._fault:
-            print(f"step {report.step}: {fault}", file=sys.stderr, flush=True)
+            good = self._checkpoints.protect(report.step - self._experiment.config.train.log_every)
+            kept = "" if good is None else f"; the checkpoint of step {good}, from before that, is kept"
+            print(f"step {report.step}: {fault}{kept}", file=sys.stderr, flush=True)
         elif self._fault and not fault:
             print(f"step {report.step}: recovered", file=sys.stderr, flush=True)
         self._fault = fault
@@ -195,6 +197,8 @@ class Recorder:
             results = experiments.judge(self._experiment, judged, names)
             self._latest |= results
             self._writer.write(step, results)
+        if config.evaluate.film:
+            experiments.draw_frames(self._experiment, state, self._folder, step)
         self._checkpoints.save(step, copy, self._manifest(step), self._latest)
 
     def _manifest(self, step: int) -> dict:
@@ -216,6 +220,7 @@ def _finish(experiment: Experiment, state: Any, folder: pathlib.Path) -> dict[st
     results = experiments.judge(experiment, judged, experiment.config.evaluate.run)
     workdir.write_json(folder / "evaluation.json", results)
     experiments.draw(experiment, judged, folder)
+    experiments.join_frames(experiment, folder)
     print(summary(results))
     print(f"figures, metrics and checkpoints: {folder}", flush=True)
     return results

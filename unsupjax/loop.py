@@ -14,7 +14,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from unsupjax.collectives import example_keys
-from unsupjax.data.feeds import Feed
+from unsupjax.data.feeds import Feed, block_length
 from unsupjax.methods.base import Method
 from unsupjax.parallel import axis_name, compile_step
 
@@ -39,11 +39,13 @@ def compile_block(
     """Compiles `(state, block [T, ...], *feed.shared) -> (state, metrics [T])`: T steps in one call.
 
     A step takes a batch from the feed, makes it float32, applies `transform(key, x)` to each example with the
-    example's own key, and calls `method.step`.
+    example's own key, and calls `method.step`. Where the feed gives pairs of inputs and labels, so it gets.
     """
     name = axis_name(executor)
 
     def inputs(state, raw):
+        if isinstance(raw, tuple):
+            return inputs(state, raw[0]), raw[1]
         x = as_float(raw)
         if transform is None:
             return x
@@ -52,8 +54,8 @@ def compile_block(
 
     def block_of_steps(state, block, *shared):
         step = lambda state, raw: method.step(state, inputs(state, feed.batch(raw, *shared)))
-        if block.shape[0] == 1:  # no loop: XLA:CPU runs gradients of convolutions inside one far slower
-            state, metrics = step(state, block[0])
+        if block_length(block) == 1:  # no loop: XLA:CPU runs gradients of convolutions inside one far slower
+            state, metrics = step(state, jax.tree.map(lambda x: x[0], block))
             return state, jax.tree.map(lambda x: x[None], metrics)
         return jax.lax.scan(step, state, block)
 
@@ -146,7 +148,7 @@ def train(
             on_report(report)
 
     for block in feed.blocks(start, stop):
-        before, step = step, step + len(block)
+        before, step = step, step + block_length(block)
         state, metrics = run(state, place(block), *feed.shared)
         see(waiting)
         waiting = (step, metrics)

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 import jax
-import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 AXIS = "data"
@@ -30,8 +29,13 @@ def _batch_sharding(mesh: Mesh, batch_axis: int) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec(*[None] * batch_axis, AXIS))
 
 
-def place_batch(batch: np.ndarray, mesh: Mesh, executor: str, batch_axis: int = 0):
-    """This process's share of a global batch as the executor takes it, its axis `batch_axis` over the devices."""
+def place_batch(batch, mesh: Mesh, executor: str, batch_axis: int = 0):
+    """This process's share of a global batch as the executor takes it, its axis `batch_axis` over the devices.
+
+    A batch of several arrays, such as a pair of inputs and labels, is a tuple of them.
+    """
+    if isinstance(batch, tuple):
+        return tuple(place_batch(part, mesh, executor, batch_axis) for part in batch)
     if executor == "jit":
         return jax.make_array_from_process_local_data(_batch_sharding(mesh, batch_axis), batch)
     n = len(mesh.local_devices)

@@ -224,6 +224,15 @@ def test_the_importance_weighted_bound_tends_to_the_likelihood():
     np.testing.assert_allclose(bound[10_000], exact, atol=0.02)
 
 
+def test_ways_between_samples_begin_and_end_at_samples():
+    method, _, state, _ = first_step(methods.vae, latent_dim=3)
+    rows = jax.jit(method.interpolate, static_argnums=(2, 3))(state, KEY, 4, 5)
+    ends = np.split(np.asarray(method.sample(state, KEY, 8)), 2)
+    assert rows.shape == (4, 5, 6) and np.abs(rows[:, 2] - ends[0]).max() > 1e-3
+    for at, end in zip((0, -1), ends, strict=True):
+        np.testing.assert_allclose(rows[:, at], end, rtol=1e-3, atol=1e-4)
+
+
 def test_samples_come_from_the_prior():
     method = methods.vae(*FLAT, optax.sgd(0.1), latent_dim=2, likelihood="gaussian")
     state = method.init(KEY, X)

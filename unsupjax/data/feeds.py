@@ -18,9 +18,9 @@ class Feed(NamedTuple):
     """Batches for a range of steps, in blocks of several steps a call.
 
     Attributes:
-        blocks: `(start, stop) -> iterator` over arrays `[T, B, ...]`, this process's share of each batch, for
-            the steps from `start` to `stop`; T is `steps_per_call` but for the last block.
-        batch: `(block[t], *shared) -> batch [B, ...]`, run on the device.
+        blocks: `(start, stop) -> iterator` over arrays (or pairs of them) `[T, B, ...]`, this process's share of each
+            batch, for the steps from `start` to `stop`; T is `steps_per_call` but for the last block.
+        batch: `(block[t], *shared) -> batch [B, ...]`, run on the device: inputs, or inputs and labels.
         shared: arrays that `batch` needs on every device.
     """
 
@@ -51,11 +51,17 @@ def _local_positions(start: int, stop: int, batch_size: int) -> np.ndarray:
     return np.arange(start, stop)[:, None] * batch_size + np.arange(first, first + local)
 
 
-def resident(x: jax.Array, batch_size: int, seed: int, steps_per_call: int) -> Feed:
+def block_length(block) -> int:
+    """T of a block."""
+    return len(jax.tree.leaves(block)[0])
+
+
+def resident(data, batch_size: int, seed: int, steps_per_call: int) -> Feed:
     """The whole data set on every device, once; a block is indices, and a batch is gathered on the device.
 
     Args:
-        x: inputs, `[N, ...]`, on the devices, of their stored dtype (images stay uint8).
+        data: inputs `[N, ...]`, or a pair of inputs and labels `[N]`, on the devices, of their stored dtype (images
+            stay uint8).
         batch_size: of the global batch.
         seed: of the shuffling.
         steps_per_call: T, steps in a block.
@@ -64,13 +70,13 @@ def resident(x: jax.Array, batch_size: int, seed: int, steps_per_call: int) -> F
     def blocks(start, stop):
         for first in range(start, stop, steps_per_call):
             last = min(first + steps_per_call, stop)
-            yield example_order(_local_positions(first, last, batch_size), len(x), seed)
+            yield example_order(_local_positions(first, last, batch_size), block_length(data), seed)
 
-    return Feed(blocks, lambda index, data: data[index], (x,))
+    return Feed(blocks, lambda index, data: jax.tree.map(lambda a: a[index], data), (data,))
 
 
 def streaming(
-    gather: Callable[[np.ndarray], np.ndarray],
+    gather: Callable,
     n: int,
     batch_size: int,
     seed: int,
@@ -80,7 +86,7 @@ def streaming(
     """Reads each batch when its turn comes, in threads ahead of the device: for data beyond device memory.
 
     Args:
-        gather: reads inputs, `indices [B] -> [B, ...]`.
+        gather: reads inputs, `indices [B] -> [B, ...]`, or pairs of inputs and labels.
         n: number of examples.
         batch_size: of the global batch.
         seed: of the shuffling.

@@ -11,6 +11,7 @@ from unsupjax.data.folder import open_folder
 from unsupjax.data.npz import open_npy, open_npz
 from unsupjax.data.splits import ArraySplit, Options, Parts, Split
 from unsupjax.data.tfds import open_tfds
+from unsupjax.data.toy import open_toy
 from unsupjax.errors import UserError, nearest
 
 KINDS = {
@@ -20,6 +21,7 @@ KINDS = {
     "npy": open_npy,
     "npz": open_npz,
     "tfds": open_tfds,
+    "toy": open_toy,
 }
 
 
@@ -65,6 +67,7 @@ def open_source(
             `tfds:NAME[/CONFIG][:VERSION]` (TensorFlow Datasets: array_record or TFRecord directories);
             `npz:PATH` (arrays x_train, y_train, x_test, y_test; or X (or x) and y; labels are optional);
             `npy:PATH` (inputs only);
+            `toy:ring8`, `toy:grid25` (Gaussians in the plane, for generative models);
             `folder:PATH` (images in class folders or flat, or below train and test or val);
             `csv:PATH` (columns of numbers, with a header line or without).
         holdout: the fraction of the examples that becomes the test split where the source has none itself.
@@ -122,7 +125,7 @@ def _check(source: str, holdout: float, image_size: int, label_column: str) -> N
             f"a source is 'digits' or KIND:PATH, for example 'tfds:mnist' or 'folder:photos'"
         )
     if bool(path) == (kind == "digits"):
-        form = "'digits'" if kind == "digits" else f"'{kind}:{'NAME' if kind == 'tfds' else 'PATH'}'"
+        form = "'digits'" if kind == "digits" else f"'{kind}:{'NAME' if kind in ('tfds', 'toy') else 'PATH'}'"
         raise UserError(f"config.data.source={source!r} should have the form {form}")
     if not 0 <= holdout < 1:
         raise UserError(f"config.data.holdout={holdout} must be a fraction: at least 0 and less than 1")

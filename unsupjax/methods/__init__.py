@@ -8,6 +8,7 @@ from unsupjax.methods.contractive import contractive as contractive
 from unsupjax.methods.dec import dec as dec
 from unsupjax.methods.denoising import denoising as denoising
 from unsupjax.methods.desom import desom as desom
+from unsupjax.methods.gan import gan as gan
 from unsupjax.methods.kmeans import kmeans as kmeans
 from unsupjax.methods.moco import moco as moco
 from unsupjax.methods.moco_v3 import moco_v3 as moco_v3
@@ -24,6 +25,7 @@ METHODS = {
     "dec": dec,
     "denoising": denoising,
     "desom": desom,
+    "gan": gan,
     "k_sparse": k_sparse,
     "kmeans": kmeans,
     "moco": moco,

@@ -13,9 +13,9 @@ from unsupjax.collectives import pmean
 class Method(NamedTuple):
     """A method of unsupervised learning: pure functions over a `State`, which is a NamedTuple of arrays.
 
-    A batch is an array of inputs `[B, ...]`; labels never reach a method. Every State has the fields `step`
-    (int32 scalar) and `key` (a typed PRNG key that stays as `init` set it: a step draws from
-    `fold_in(key, step)`). `step` is un-jitted, so that callers choose how to compile it.
+    A batch is an array of inputs `[B, ...]`; labels never reach a method (but a conditional `gan`, which models them:
+    its batch is a pair). Every State has the fields `step` (int32 scalar) and `key` (a typed PRNG key that stays as
+    `init` set it: a step draws from `fold_in(key, step)`). `step` is un-jitted: callers choose how to compile it.
 
     Attributes:
         init: `(key, batch) -> State`.
@@ -24,6 +24,8 @@ class Method(NamedTuple):
         encode: `(State, x) -> [B, D]`, the representation; deterministic.
         decode: `(State, z) -> x`, for methods that reconstruct or generate.
         sample: `(State, key, n) -> x`, for methods that generate.
+        interpolate: `(State, key, n, steps) -> [n, steps, ...]`, what lies between n pairs of samples, for methods
+            that generate from a latent vector.
         log_prob: `(State, key, x, n) -> [B]`, a lower bound on log p(x) in nats from n latent samples, for
             methods that have a likelihood.
         assign: `(State, x) -> [B]` int32, the cluster or unit of each example, for methods that cluster.
@@ -41,6 +43,7 @@ class Method(NamedTuple):
     encode: Callable
     decode: Callable | None = None
     sample: Callable | None = None
+    interpolate: Callable | None = None
     log_prob: Callable | None = None
     assign: Callable | None = None
     prototypes: Callable | None = None

@@ -9,6 +9,7 @@ from unsupjax import losses
 from unsupjax.collectives import example_keys
 from unsupjax.methods.base import Method, State, descend, init_state
 from unsupjax.methods.coder import coder
+from unsupjax.methods.latents import between
 
 
 def vae(
@@ -76,6 +77,11 @@ def vae(
     def sample(state: State, key: jax.Array, n: int):
         return decode(state, jax.random.normal(key, (n, latent_dim)))
 
+    def interpolate(state: State, key: jax.Array, n: int, steps: int):
+        z = between(*jnp.split(jax.random.normal(key, (2 * n, latent_dim)), 2), steps)
+        x = decode(state, z.reshape(n * steps, latent_dim))
+        return x.reshape(n, steps, *x.shape[1:])
+
     def log_prob(state: State, key: jax.Array, x: jax.Array, n: int):
         mean, log_variance = posterior(state.params, x)
 
@@ -90,4 +96,4 @@ def vae(
         # One sample at a time: memory stays that of a single decoding.
         return losses.importance_weighted_bound(jax.lax.map(log_weight, jax.random.split(key, n)))
 
-    return Method(init, step, encode, decode, sample, log_prob)
+    return Method(init, step, encode, decode, sample, interpolate, log_prob)
