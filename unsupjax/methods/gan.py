@@ -316,6 +316,6 @@ def _check_penalised(discriminator: nn.Module, has_batch_stats: bool, shape: tup
         )
     with jax.ensure_compile_time_eval():
         label = lambda n: jnp.zeros(n, jnp.int32) if labels else None
-        variables = discriminator.init(jax.random.key(0), jnp.zeros((2, *shape)), label(2))
+        variables = jax.jit(discriminator.init)(jax.random.key(0), jnp.zeros((2, *shape)), label(2))
         critic = jax.jit(lambda x: discriminator.apply(variables, x, label(len(x)), train=True))
         losses.check_independent(critic, shape)
