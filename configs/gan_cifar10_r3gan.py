@@ -8,6 +8,9 @@ That is for an accelerator. On a CPU, narrow networks:
         --config.generator.width="(64, 64, 32, 16)" --config.discriminator.width="(64, 64, 32, 16)" \\
         --config.generator.blocks=1 --config.discriminator.blocks=1 --config.train.evaluate_every=150 \\
         --config.checkpoint.every=150 --config.evaluate.generation.n=2000 --workdir=runs/gan_cifar10_r3gan_small
+
+The second at 48 images/s on one CPU core, seed 0: the Fréchet distance in the packaged encoder falls from 3.5 to 2.0
+(real training images 0.04, noise 8.7), far from the end. The first has not been run.
 """
 
 from unsupjax.config import experiment
