@@ -2,7 +2,7 @@
 
     python train.py --config=configs/gan_digits.py
 
-On one CPU core a minute: Fréchet distance 0.52 in the packaged encoder (real training examples 0.35, noise 3.9),
+On one CPU core 44 seconds: Fréchet distance 0.52 in the packaged encoder (real training examples 0.35, noise 3.9),
 precision .94, recall .97, seed 0.
 """
 
