@@ -1,7 +1,8 @@
 """Trains what a config describes: `python train.py --config=configs/NAME.py --workdir=runs/NAME`.
 
 Fields are changed on the command line: `--config.method.latent_dim=16`. The same command resumes an interrupted run;
-`--workdir=runs/NAME --evaluate_only` judges one that is there.
+`--workdir=runs/NAME --evaluate_only` judges one that is there. On several hosts the same command runs on each of them:
+docs/pods.md.
 """
 
 import pathlib
@@ -9,16 +10,24 @@ import re
 import sys
 
 from absl import app, flags, logging
+from jax.errors import JaxRuntimeError
 from ml_collections import ConfigDict, config_flags
 
+from unsupjax import processes
 from unsupjax.errors import UserError
 from unsupjax.fit import evaluate, fit
+from unsupjax.hardware import keep_compiled
 from unsupjax.loop import Diverged
 
 DEFAULT = pathlib.Path(__file__).parent / "configs" / "autoencoder_digits.py"
 FLAGS = flags.FLAGS
 flags.DEFINE_string("workdir", None, "The run's folder; default: runs/ and the config's name.")
 flags.DEFINE_bool("evaluate_only", False, "Judge the newest checkpoint of --workdir; train nothing.")
+flags.DEFINE_string(
+    "coordinator", None, "HOST:PORT of process 0, where no launcher tells of several processes."
+)
+flags.DEFINE_integer("num_processes", None, "How many processes there are.")
+flags.DEFINE_integer("process_id", None, "Which of them this is, from 0.")
 
 
 def config_path() -> str:
@@ -56,13 +65,19 @@ def main(argv: list[str]) -> None:
     """Runs what the flags say; a fault of the user's is one line and exit status 1."""
     logging.set_verbosity(logging.WARNING)  # orbax tells of every file it writes
     workdir = FLAGS.workdir or f"runs/{pathlib.Path(config_path()).stem}"
+    keep_compiled()
     try:
+        processes.start(FLAGS.coordinator, FLAGS.num_processes, FLAGS.process_id)
         if FLAGS.evaluate_only:
             evaluate(workdir)
         else:
             fit(FLAGS.config, workdir)
     except (UserError, Diverged) as error:
-        sys.exit(f"error: {error}")
+        processes.leave(f"error: {error}")
+    except KeyboardInterrupt:
+        processes.leave("interrupted; run the same command to go on from the newest checkpoint")
+    except JaxRuntimeError as error:
+        processes.leave(processes.lost(error))
 
 
 if __name__ == "__main__":

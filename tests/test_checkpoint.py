@@ -11,7 +11,7 @@ import pytest
 
 from unsupjax.checkpoint import Checkpoints, snapshot
 from unsupjax.errors import UserError
-from unsupjax.parallel import make_mesh, replicated
+from unsupjax.parallel import make_mesh, state_sharding
 
 
 class State(NamedTuple):
@@ -31,7 +31,7 @@ def state_at(step):
 
 
 ABSTRACT = jax.eval_shape(lambda: state_at(0))
-ONE = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+ONE = jax.tree.map(lambda _: jax.sharding.SingleDeviceSharding(jax.devices()[0]), ABSTRACT)
 
 
 def leaves(state):
@@ -84,7 +84,7 @@ def test_an_empty_folder_has_none(tmp_path):
 
 def test_restores_onto_other_devices(saved, tmp_path):
     checkpoints = opened(saved, tmp_path)
-    restored = checkpoints.restore(ABSTRACT, replicated(make_mesh()))
+    restored = checkpoints.restore(ABSTRACT, state_sharding(ABSTRACT, make_mesh()))
     assert_is(restored, 3)
     assert len(restored.state.weights["w"].sharding.device_set) == 8
     checkpoints.close()

@@ -12,7 +12,6 @@ from unsupjax.checkpoint import Checkpoints
 from unsupjax.config import experiment
 from unsupjax.errors import UserError
 from unsupjax.fit import evaluate, fit, load
-from unsupjax.parallel import make_mesh, replicated
 
 
 def tiny(steps=20, feed="resident", parallel="jit", **changes):
@@ -22,7 +21,7 @@ def tiny(steps=20, feed="resident", parallel="jit", **changes):
         "encoder": {"name": "mlp", "features": (16,)},
         "decoder": {"name": "mlp", "features": (16,)},
         "train": {"batch_size": 32, "steps": steps, "steps_per_call": 5, "log_every": 10},
-        "checkpoint": {"every": 5, "keep": 2},
+        "checkpoint": {"every": 5, "seconds": 0.0, "keep": 2},
         "evaluate": {"run": ("reconstruction", "likelihood"), "likelihood": {"samples": 2}},
         "parallel": parallel,
     }
@@ -33,7 +32,7 @@ def saved(config, folder):
     """Step and parameters of the newest checkpoint."""
     prepared = experiments.prepare(config)
     checkpoints = Checkpoints(folder / "checkpoints", config.checkpoint.keep, config.checkpoint.best_metric)
-    restored = checkpoints.restore(prepared.abstract, replicated(make_mesh()))
+    restored = checkpoints.restore(prepared.abstract, prepared.shardings)
     checkpoints.close()
     return restored.step, jax.tree.map(np.asarray, restored.state.params)
 
@@ -200,7 +199,7 @@ def test_divergence_names_the_step_and_keeps_the_last_good_checkpoint(tmp_path):
         fit(config, tmp_path / "run")
     checkpoints = Checkpoints(tmp_path / "run" / "checkpoints")
     prepared = experiments.prepare(config)
-    restored = checkpoints.restore(prepared.abstract, replicated(make_mesh()))
+    restored = checkpoints.restore(prepared.abstract, prepared.shardings)
     checkpoints.close()
     if restored is not None:
         assert all(np.isfinite(x).all() for x in jax.tree.leaves(restored.state.params))

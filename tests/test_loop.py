@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from unsupjax.data.feeds import Feed
-from unsupjax.loop import Diverged, Meter, Progress, Report, as_float, interruptible, train
+from unsupjax.loop import Asked, Diverged, Meter, Progress, Report, as_float, interruptible, train
 
 
 def test_as_float_scales_integers_only():
@@ -15,10 +15,18 @@ def test_as_float_scales_integers_only():
     np.testing.assert_array_equal(as_float(jnp.array([-3.5, 7.0], jnp.float32)), [-3.5, 7.0])
 
 
-def run_fake(stop, interrupted=lambda: False, pause_every=(4,), block=3, every=2, losses=None):
+GO_ON = Asked(stop=False, rested=True)
+
+
+def counting(block):
+    """A feed whose blocks are the numbers of their steps."""
+    return Feed(lambda a, b, t: (np.arange(i, min(i + t, b)) for i in range(a, b, t)), None, (), block)
+
+
+def run_fake(stop, ask=lambda: GO_ON, save_every=4, evaluate_every=0, block=3, every=2, losses=None):
     """Steps that count; their losses are their numbers."""
     losses = np.arange(1.0, 100.0) if losses is None else losses
-    feed = Feed(lambda a, b: (np.arange(i, min(i + block, b)) for i in range(a, b, block)), None, ())
+    feed = counting(block)
     reports, pauses = [], []
     step, state = train(
         lambda state, steps: (state + len(steps), {"loss": losses[steps]}),
@@ -29,9 +37,10 @@ def run_fake(stop, interrupted=lambda: False, pause_every=(4,), block=3, every=2
         stop=stop,
         meter=Meter(batch_size=10, every=every),
         on_report=reports.append,
-        pause_every=pause_every,
+        save_every=save_every,
+        evaluate_every=evaluate_every,
         on_pause=lambda step, state: pauses.append((step, state)),
-        interrupted=interrupted,
+        ask=ask,
     )
     return step, state, reports, pauses
 
@@ -42,6 +51,17 @@ def test_pauses_at_the_first_block_after_each_multiple_and_at_the_end():
     assert pauses == [(6, 6), (9, 9), (10, 10)]
 
 
+def test_a_checkpoint_that_is_due_waits_until_the_run_is_rested():
+    rested = iter([False, True, False, False, True])
+    _, _, _, pauses = run_fake(20, lambda: Asked(False, next(rested, False)), save_every=1)
+    assert [step for step, _ in pauses] == [6, 15, 20]
+
+
+def test_evaluation_does_not_wait():
+    _, _, _, pauses = run_fake(20, lambda: Asked(False, False), save_every=1, evaluate_every=8)
+    assert [step for step, _ in pauses] == [9, 18, 20]
+
+
 def test_reports_hold_each_step_once():
     _, _, reports, _ = run_fake(10)
     assert [r.step for r in reports] == [3, 6, 9, 10]
@@ -50,27 +70,27 @@ def test_reports_hold_each_step_once():
 
 
 def test_an_interruption_ends_after_a_pause():
-    asked = iter([False, True])
+    asked = iter([GO_ON, Asked(True, False)])
     assert run_fake(10, lambda: next(asked))[0] == 6
-    step, _, reports, pauses = run_fake(10, lambda: True)
+    step, _, reports, pauses = run_fake(10, lambda: Asked(True, False))
     assert step == 3 and pauses == [(3, 3)] and reports[-1].step == 3
 
 
 def test_a_run_that_has_converged_ends_a_block_later():
-    feed = Feed(lambda a, b: (np.arange(i, i + 3) for i in range(a, b, 3)), None, ())
     pauses, meter = [], Meter(10, 100)
     step, _ = train(
         lambda state, steps: (state, {"loss": 1.0 + steps, "converged": (steps >= 4).astype(np.float32)}),
         0,
-        feed,
+        counting(3),
         lambda block: block,
         start=0,
         stop=300,
         meter=meter,
         on_report=lambda report: None,
-        pause_every=(),
+        save_every=1000,
+        evaluate_every=0,
         on_pause=lambda step, state: pauses.append(step),
-        interrupted=lambda: False,
+        ask=lambda: GO_ON,
     )
     assert meter.converged and step == 9 and pauses == [9]
 
@@ -80,19 +100,19 @@ def test_a_loss_that_is_not_finite_names_its_step_and_is_never_saved():
     losses[4] = np.nan
     saved = []
     with pytest.raises(Diverged, match="nan at step 5"):
-        feed = Feed(lambda a, b: (np.arange(i, i + 3) for i in range(a, b, 3)), None, ())
         train(
             lambda state, steps: (state, {"loss": losses[steps]}),
             0,
-            feed,
+            counting(3),
             lambda block: block,
             start=0,
             stop=12,
             meter=Meter(10, 100),
             on_report=saved.append,
-            pause_every=(1,),
+            save_every=1,
+            evaluate_every=0,
             on_pause=lambda step, state: saved.append(step),
-            interrupted=lambda: False,
+            ask=lambda: GO_ON,
         )
     assert saved == [3]
 

@@ -1,61 +1,12 @@
 """The command line, in processes of its own: errors, signals, kills."""
 
 import json
-import os
-import pathlib
 import random
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
-
-ROOT = pathlib.Path(__file__).parent.parent
-QUICK = [
-    "--config.train.steps=200",
-    "--config.evaluate.run=('reconstruction',)",
-    "--config.evaluate.figures=()",
-]
-LONG = ["--config.train.steps=30000", "--config.checkpoint.every=200", *QUICK[1:]]
-
-
-def command(*arguments):
-    return [sys.executable, str(ROOT / "train.py"), *arguments]
-
-
-def environment(**changes):
-    return os.environ | {"JAX_PLATFORMS": "cpu"} | changes
-
-
-def train(*arguments, cwd, **changes):
-    return subprocess.run(
-        command(*arguments), cwd=cwd, env=environment(**changes), capture_output=True, text=True, timeout=300
-    )
-
-
-def start(*arguments, cwd):
-    return subprocess.Popen(
-        command(*arguments),
-        cwd=cwd,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-def steps(folder):
-    path = folder / "checkpoints"
-    return sorted(int(p.name) for p in path.iterdir() if p.name.isdigit()) if path.exists() else []
-
-
-def wait_for(condition, process, seconds=120):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert process.poll() is None, process.stdout.read()
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+from launch import LONG, QUICK, start, steps, train, wait_for
 
 
 def test_the_default_run_with_flags(tmp_path):

@@ -5,11 +5,13 @@ every array: without them, a bit flipped on disk can restore with no complaint. 
 step to the first that is whole.
 """
 
+import contextlib
 import json
 import logging
 import pathlib
 import warnings
 import zlib
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -18,6 +20,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from unsupjax.errors import UserError
+from unsupjax.parallel import with_keys, without_keys
+from unsupjax.processes import any_process, is_primary, primary_first
 
 logger = logging.getLogger(__name__)
 
@@ -38,14 +42,6 @@ class Snapshot(NamedTuple):
     finite: jax.Array
 
 
-def _is_key(x) -> bool:
-    return jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
-
-
-def _without_keys(state: Any) -> Any:
-    return jax.tree.map(lambda x: jax.random.key_data(x) if _is_key(x) else x, state)
-
-
 def _bits(x: jax.Array) -> jax.Array:
     if x.dtype == jnp.bool_:
         return x.astype(jnp.uint32)
@@ -62,11 +58,15 @@ def _checksum(x: jax.Array) -> jax.Array:
 @jax.jit
 def snapshot(state: Any) -> Snapshot:
     """Copies `state` (typed keys as their data) and computes its checksums `[leaves]` and finiteness, on device."""
-    state = _without_keys(state)
+    state = without_keys(state)
     leaves = jax.tree.leaves(state)
     floats = [x for x in leaves if jnp.issubdtype(x.dtype, jnp.floating)]
     finite = jnp.stack([jnp.isfinite(x).all() for x in floats]).all() if floats else jnp.array(True)
     return Snapshot(jax.tree.map(jnp.copy, state), jnp.stack([_checksum(x) for x in leaves]), finite)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).split("\n")[0][:300]
 
 
 def _seal(content: dict) -> dict:
@@ -102,7 +102,14 @@ class _LastAndBest:
 class Checkpoints:
     """The checkpoints of one workdir: saved asynchronously, the last `keep` and the best kept."""
 
-    def __init__(self, directory: pathlib.Path, keep: int = 3, best_metric: str = "", best_mode: str = "min"):
+    def __init__(
+        self,
+        directory: pathlib.Path,
+        keep: int = 3,
+        best_metric: str = "",
+        best_mode: str = "min",
+        read_only: bool = False,
+    ):
         """Opens or makes `directory`.
 
         Args:
@@ -110,11 +117,18 @@ class Checkpoints:
             keep: how many of the newest to keep.
             best_metric: name of the metric by which the best is kept too; "" for none.
             best_mode: "min" or "max".
+            read_only: touch nothing: a run may be writing there.
         """
         self.directory = directory.absolute()
+        self._read_only = read_only
         self._metric = best_metric
         self._policy = _LastAndBest(keep, best_mode)
-        options = ocp.CheckpointManagerOptions(preservation_policy=self._policy, cleanup_tmp_directories=True)
+        options = ocp.CheckpointManagerOptions(
+            preservation_policy=self._policy,
+            cleanup_tmp_directories=not read_only,
+            create=not read_only,
+            read_only=read_only,
+        )
         self._manager = ocp.CheckpointManager(self.directory, options=options)
         for step in self.steps():
             content = self._try_content(step)
@@ -131,6 +145,9 @@ class Checkpoints:
             copy: what `snapshot` made.
             manifest: JSON-able, given back by `restore`.
             metrics: the latest values; `best_metric` is looked up here.
+
+        Raises:
+            UserError: it, or the one before it, could not be written.
         """
         if self._metric in metrics:
             self._policy.values[step] = metrics[self._metric]
@@ -138,7 +155,8 @@ class Checkpoints:
         content = {"checksums": sums, "metrics": metrics, "manifest": manifest}
         sealed = _seal(content | {"protected": self._policy.protected})
         args = ocp.args.Composite(state=ocp.args.StandardSave(copy.state), sealed=ocp.args.JsonSave(sealed))
-        self._manager.save(step, args=args, force=True)
+        with self._writing():
+            self._manager.save(step, args=args, force=True)
 
     def steps(self) -> list[int]:
         """Steps of the checkpoints there are, oldest first."""
@@ -169,45 +187,46 @@ class Checkpoints:
             logger.info("checkpoint %d: %s", step, error)
             return None
 
-    def _read(self, step: int, abstract: Any, sharding: jax.sharding.Sharding) -> Restored:
+    def _arrays(self, step: int, target: Any) -> tuple[dict, Any]:
         content = self._content(step)
-        target = jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
-            jax.eval_shape(_without_keys, abstract),
-        )
         args = ocp.args.Composite(state=ocp.args.StandardRestore(target))
-        state = self._manager.restore(step, args=args).state
-        if np.asarray(snapshot(state).checksums).tolist() != content["checksums"]:
-            raise ValueError("its arrays are not those that were written")
-        wrap = lambda like, x: jax.random.wrap_key_data(x) if _is_key(like) else x
-        return Restored(step, jax.tree.map(wrap, abstract, state), content["manifest"])
+        return content, self._manager.restore(step, args=args).state
 
-    def restore(self, abstract: Any, sharding: jax.sharding.Sharding) -> Restored | None:
+    def _read(self, step: int, abstract: Any, shardings: Any) -> Restored | str:
+        """A checkpoint, or why it cannot be had; the same on every process."""
+        place = lambda x, sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
+        target = jax.tree.map(place, jax.eval_shape(without_keys, abstract), shardings)
+        fault = None
+        try:
+            content, state = self._arrays(step, target)
+        except Exception as error:  # what damage raises is as various as damage
+            fault = _first_line(error)
+        if any_process(fault is not None):
+            return fault or "another process could not read it"
+        if np.asarray(snapshot(state).checksums).tolist() != content["checksums"]:
+            return "its arrays are not those that were written"
+        return Restored(step, with_keys(state, abstract), content["manifest"])
+
+    def restore(self, abstract: Any, shardings: Any) -> Restored | None:
         """The newest whole checkpoint, or None where there is none at all.
 
         Damaged ones that are newer are set aside with a warning, never deleted.
 
         Args:
             abstract: a State, or its `jax.eval_shape`; typed keys are of JAX's default implementation.
-            sharding: where the arrays are put; need not be that of the run which saved them.
+            shardings: where each array is put, as `parallel.state_sharding` gives them; need not be that of the run
+                which saved them.
 
         Raises:
             UserError: there are checkpoints, and none of them can be read; all are left as they are.
         """
         damaged = {}
         for step in reversed(self.steps()):
-            try:
-                restored = self._read(step, abstract, sharding)
-            except Exception as error:  # what damage raises is as various as damage
-                damaged[step] = str(error).strip().split("\n")[0][:300]
-                continue
-            for newer, reason in damaged.items():
-                warnings.warn(
-                    f"checkpoint {newer} is damaged ({reason}): it was moved to {self._set_aside(newer)}, and the "
-                    f"run goes on from checkpoint {step}",
-                    stacklevel=2,
-                )
-            return restored
+            restored = self._read(step, abstract, shardings)
+            if isinstance(restored, Restored):
+                self._set_aside(damaged, step)
+                return restored
+            damaged[step] = restored
         if damaged:
             raise UserError(
                 f"none of the checkpoints {sorted(damaged)} in {self.directory} can be read "
@@ -215,17 +234,47 @@ class Checkpoints:
             )
         return None
 
-    def _set_aside(self, step: int) -> pathlib.Path:
+    def _set_aside(self, damaged: dict[int, str], whole: int) -> None:
+        """Moves damaged checkpoints away, on the primary, with a warning."""
+        with primary_first():
+            for step, reason in damaged.items() if is_primary() else ():
+                fate = "left where it is" if self._read_only else f"moved to {self._move(step)}"
+                warnings.warn(
+                    f"checkpoint {step} is damaged ({reason}): it was {fate}, and the run goes on from checkpoint "
+                    f"{whole}",
+                    stacklevel=3,
+                )
+        if damaged:
+            self._manager.reload()
+
+    def _move(self, step: int) -> pathlib.Path:
         aside = self.directory.with_name("damaged")
         aside.mkdir(exist_ok=True)
         target = aside / str(step)
         while target.exists():
             target = target.with_name(target.name + "_")
-        (self.directory / str(step)).rename(target)
-        self._manager.reload()
-        return target
+        return (self.directory / str(step)).rename(target)
 
     def close(self) -> None:
-        """Waits for the last save to be complete."""
-        self._manager.wait_until_finished()
+        """Waits for the last save to be complete.
+
+        Raises:
+            UserError: it could not be written.
+        """
+        with self._writing():
+            self._manager.wait_until_finished()
         self._manager.close()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # orbax and tensorstore have no one type for a full disk
+            raise UserError(
+                f"a checkpoint could not be written to {self.directory} ({_first_line(error)}): make room there, or "
+                f"make it writable, and run the same command to go on from {self._last_words()}"
+            ) from error
+
+    def _last_words(self) -> str:
+        whole = [int(path.name) for path in self.directory.glob("[0-9]*") if path.name.isdigit()]
+        return f"checkpoint {max(whole)}" if whole else "the beginning"

@@ -76,12 +76,19 @@ def train_settings(
 
 
 def checkpoint_settings(
-    *, every: int = 1000, keep: int = 3, best_metric: str = "loss", best_mode: str = "min"
+    *,
+    every: int = 1000,
+    seconds: float = 5.0,
+    keep: int = 3,
+    best_metric: str = "loss",
+    best_mode: str = "min",
 ) -> dict:
     """The section `checkpoint`.
 
     Args:
         every: steps between checkpoints; there is always one at the end.
+        seconds: the least time between them: one that is due sooner waits until then. A small model takes thousands of
+            steps in the time of a save.
         keep: how many of the newest to keep.
         best_metric: the one checkpoint best by this training or evaluation metric is kept too; "": none.
         best_mode: "min" or "max".
@@ -166,6 +173,8 @@ def experiment(
     seed: int = 0,
     dtype: str = "float32",
     parallel: str = "jit",
+    fsdp: int = 1,
+    profile_steps: str = "",
 ) -> ml_collections.ConfigDict:
     """A complete config: each section's given fields, and the defaults of the factory that it names for the rest.
 
@@ -180,6 +189,9 @@ def experiment(
         seed: of the parameters, the draws of training and the order of examples.
         dtype: compute dtype, "float32" or "bfloat16"; parameters, losses and statistics are float32.
         parallel: the executor, "jit" or "pmap".
+        fsdp: over how many devices State (parameters, optimizers' states) is divided, for models that are too large
+            for one; with "jit". 1: every device holds all of it.
+        profile_steps: "FIRST:LAST" writes a trace of the steps from FIRST up to LAST into the run's `profile/`.
     """
     described = {
         "encoder": encoder,
@@ -205,7 +217,13 @@ def experiment(
             )
         if section in taken and not (value or section in usual):
             raise UserError(f"config.{section} is missing, and the method {method['name']!r} needs one")
-    config = {"seed": seed, "dtype": dtype, "parallel": parallel}
+    config = {
+        "seed": seed,
+        "dtype": dtype,
+        "parallel": parallel,
+        "fsdp": fsdp,
+        "profile_steps": profile_steps,
+    }
     sections = {"method": method} | {section: described[section] or usual[section] for section in taken}
     for section, given in sections.items():
         factory = choose(f"config.{section}.name", given["name"], FACTORIES[section])
@@ -258,9 +276,12 @@ def check(config: ml_collections.ConfigDict) -> None:
     choose("config.data.feed", config.data.feed, dict.fromkeys(("auto", "resident", "streaming")))
     choose("config.data.transform", config.data.transform, TRANSFORMS)
     choose("config.checkpoint.best_mode", config.checkpoint.best_mode, dict.fromkeys(("min", "max")))
+    if config.fsdp < 1:
+        raise UserError(f"config.fsdp={config.fsdp} must be at least 1")
+    traced_steps(config)
     least = {
         "train": {"batch_size": 1, "log_every": 1, "steps": 0, "steps_per_call": 0, "evaluate_every": 0},
-        "checkpoint": {"every": 1, "keep": 1},
+        "checkpoint": {"every": 1, "keep": 1, "seconds": 0},
     }
     for section, fields in least.items():
         for field, value in fields.items():
@@ -270,8 +291,32 @@ def check(config: ml_collections.ConfigDict) -> None:
     _check_judges(config.evaluate)
 
 
+def traced_steps(config: ml_collections.ConfigDict) -> tuple[int, int] | None:
+    """The steps that `config.profile_steps` names, if any; UserError where it is no FIRST:LAST."""
+    if not config.profile_steps:
+        return None
+    first, _, last = config.profile_steps.partition(":")
+    if not (first.isdigit() and last.isdigit() and int(first) < int(last)):
+        raise UserError(
+            f"config.profile_steps={config.profile_steps!r} must be FIRST:LAST, such as '10:15', the second larger"
+        )
+    return int(first), int(last)
+
+
 def _arguments(section: ml_collections.ConfigDict) -> dict:
     return {k: v for k, v in section.to_dict().items() if k != "name"}
+
+
+def _schedule(config: ml_collections.ConfigDict, total_steps: int, section: str) -> optax.Schedule:
+    updates = max(total_steps // max(config[section].accumulate, 1), 1)
+    return SCHEDULES[config.schedule.name](
+        config[section].learning_rate, updates, **_arguments(config.schedule)
+    )
+
+
+def updates_a_step(config: ml_collections.ConfigDict, section: str) -> int:
+    """How many updates an optimizer makes in a step: a discriminator's may make several."""
+    return config.method.get("n_critic", 1) if section == OPTIMIZER_SECTIONS["tx_d"] else 1
 
 
 def optimizer(
@@ -284,14 +329,26 @@ def optimizer(
     """
     arguments = _arguments(config[section])
     common = {name: arguments.pop(name) for name in defaults(wrap)}
-    updates = max(total_steps // max(common["accumulate"], 1), 1)
-    schedule = SCHEDULES[config.schedule.name](
-        arguments.pop("learning_rate"), updates, **_arguments(config.schedule)
-    )
+    schedule = _schedule(config, total_steps, section)
+    arguments.pop("learning_rate")
     try:
         return wrap(OPTIMIZERS[config[section].name](schedule, **arguments), **common)
     except ValueError as error:
         raise UserError(f"config.{section}: {error}") from error
+
+
+def learning_rates(config: ml_collections.ConfigDict, total_steps: int) -> dict[str, Callable[[int], float]]:
+    """`step -> learning rate` of each optimizer, by the name of its section less "optimizer"."""
+    rates = {}
+    for section in OPTIMIZER_SECTIONS.values():
+        if section in config:
+            several = updates_a_step(config, section)
+            schedule = _schedule(config, total_steps * several, section)
+            accumulate = config[section].accumulate
+            rates[f"{section.removesuffix('optimizer')}learning_rate"] = (
+                lambda step, schedule=schedule, n=several, m=accumulate: float(schedule(step * n // m))
+            )
+    return rates
 
 
 def build(
@@ -333,7 +390,5 @@ def build(
     parts = {name: made(name) for name in NETWORKS if name in taken and name not in OPTIMIZER_SECTIONS}
     for name, section in OPTIMIZER_SECTIONS.items():
         if name in taken:
-            # A discriminator may be updated several times a step.
-            updates = config.method.get("n_critic", 1) if name == "tx_d" else 1
-            parts[name] = optimizer(config, total_steps * updates, section)
+            parts[name] = optimizer(config, total_steps * updates_a_step(config, section), section)
     return made("method", **parts)

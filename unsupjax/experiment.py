@@ -1,5 +1,6 @@
 """What a config stands for: its data, its method, its compiled step and its judges, joined."""
 
+import contextlib
 import math
 import pathlib
 from collections.abc import Callable
@@ -28,10 +29,13 @@ from unsupjax.evaluate import (
     require,
     subject,
 )
+from unsupjax.hardware import nominal_flops
 from unsupjax.methods import Method
-from unsupjax.parallel import make_mesh, place_batch, replicated
+from unsupjax.parallel import local, local_rows, make_mesh, place_batch, put_everywhere, state_sharding
+from unsupjax.processes import alone, any_process, is_primary, primary_first
 
 BLOCK_BYTES = 64 * 2**20  # at most, of a streamed block of steps on the host
+REACHED = 0.3  # of a device's nominal speed: what programs may be expected to reach
 FRAME_EXAMPLES = 1000  # of each split, that a frame of a film may show
 
 
@@ -46,6 +50,7 @@ class Experiment(NamedTuple):
         total_steps: length of the run.
         init: `() -> State`, on the devices.
         abstract: the shapes and dtypes of State.
+        shardings: where each array of State lies.
         batch: the first inputs, which `init` is given.
     """
 
@@ -56,6 +61,7 @@ class Experiment(NamedTuple):
     total_steps: int
     init: Callable[[], Any]
     abstract: Any
+    shardings: Any
     batch: np.ndarray | tuple[np.ndarray, np.ndarray]
 
 
@@ -72,8 +78,10 @@ def prepare(config: ml_collections.ConfigDict, statistics: dict | None = None) -
     configs.check(config)
     settings = configs.defaults(configs.data_settings)
     options = {k: v for k, v in config.data.to_dict().items() if k not in settings}
-    source = open_source(config.data.source, **options, statistics=statistics)
-    mesh, n = make_mesh(), len(source.train)
+    with primary_first() if config.data.source.startswith("tfds:") else contextlib.nullcontext():  # downloads
+        source = open_source(config.data.source, **options, statistics=statistics)
+    _check_mesh(config, jax.device_count())
+    mesh, n = make_mesh(fsdp=config.fsdp), len(source.train)
     _check_batch(config.train.batch_size, n, mesh.size)
     total = config.train.steps or math.ceil(config.train.epochs * n / config.train.batch_size)
     if total < 1:
@@ -98,8 +106,9 @@ def prepare(config: ml_collections.ConfigDict, statistics: dict | None = None) -
             require.function(method, function, name)
         if name in CHECKS:
             CHECKS[name](config.evaluate[name], raw.shape[1:])
-    init = lambda: jax.jit(method.init, out_shardings=replicated(mesh))(key, batch)
-    return Experiment(config, source, method, mesh, total, init, abstract, batch)
+    shardings = state_sharding(abstract, mesh)
+    init = lambda: jax.jit(method.init, out_shardings=shardings)(key, batch)
+    return Experiment(config, source, method, mesh, total, init, abstract, shardings, batch)
 
 
 def is_labelled(config: ml_collections.ConfigDict) -> bool:
@@ -120,6 +129,18 @@ def _check_labels(config: ml_collections.ConfigDict, source: Source) -> None:
             f"config.method.labels={config.method.labels}, and {source.name} has "
             f"{classes or 'no'} classes; set it to {classes}"
             + ("" if classes else ", an unconditional model")
+        )
+
+
+def _check_mesh(config: ml_collections.ConfigDict, devices: int) -> None:
+    if devices % config.fsdp:
+        raise UserError(
+            f"config.fsdp={config.fsdp} does not divide the {devices} devices; choose a divisor of them"
+        )
+    if config.fsdp > 1 and config.parallel != "jit":
+        raise UserError(
+            f"config.fsdp={config.fsdp} needs config.parallel='jit': under {config.parallel!r} every device holds "
+            "State whole"
         )
 
 
@@ -161,16 +182,21 @@ def _inputs(config: ml_collections.ConfigDict, key: jax.Array, raw: np.ndarray) 
     return np.asarray(x)
 
 
-def _steps_per_call(experiment: Experiment, is_resident: bool) -> int:
+def _steps_per_call(experiment: Experiment, streamed: bool) -> int:
     train = experiment.config.train
     if train.steps_per_call:
         return train.steps_per_call
     convolutional = any(x.ndim == 4 for x in jax.tree.leaves(experiment.abstract))
     if convolutional and jax.default_backend() == "cpu":
         return 1
-    steps = min(100, train.log_every)
     batch_bytes = experiment.source.train[0][0].nbytes * train.batch_size
-    return steps if is_resident else max(1, min(steps, BLOCK_BYTES // batch_bytes))
+    return _even(min(100, BLOCK_BYTES // batch_bytes if streamed else 100), train.log_every)
+
+
+def _even(most: int, log_every: int) -> int:
+    """At most `most` steps a call, and where possible so many that reports come at multiples of `log_every`."""
+    most = max(1, min(most, log_every))
+    return next((steps for steps in range(most, most // 2, -1) if log_every % steps == 0), most)
 
 
 def make_feed(experiment: Experiment) -> Feed:
@@ -178,23 +204,36 @@ def make_feed(experiment: Experiment) -> Feed:
     config, train = experiment.config, experiment.source.train
     feed = config.data.feed
     if feed == "auto":
-        feed = "resident" if fits_in_memory(train[0][0].nbytes * len(train)) else "streaming"
-    arguments = (config.train.batch_size, config.seed, _steps_per_call(experiment, feed == "resident"))
+        beyond = any_process(not fits_in_memory(train[0][0].nbytes * len(train)))
+        feed = "streaming" if beyond else "resident"
+    steps = _steps_per_call(experiment, feed == "streaming")
+    arguments = (
+        config.train.batch_size,
+        config.seed,
+        steps,
+        local_rows(experiment.mesh, config.train.batch_size),
+    )
     if feed == "streaming":
         read = train.gather if is_labelled(config) else lambda index: train.gather(index)[0]
         return streaming(read, len(train), *arguments)
     data = arrays(train) if is_labelled(config) else arrays(train)[0]
-    return resident(jax.device_put(data, replicated(experiment.mesh)), *arguments)
+    return resident(put_everywhere(data, experiment.mesh), *arguments)
 
 
-def compile_run(experiment: Experiment, feed: Feed) -> Callable:
-    """The compiled block of steps of an experiment, checked against `config.checkpoint.best_metric`."""
+def compile_run(experiment: Experiment, feed: Feed) -> tuple[loop.Program, Feed]:
+    """The blocks of steps of an experiment, checked against `config.checkpoint.best_metric`, and their feed.
+
+    The feed is the one given, or with shorter blocks where these would keep metrics back for much over a second.
+    """
     config = experiment.config
     transform = configs.TRANSFORMS[config.data.transform]
-    run = loop.compile_block(experiment.method, feed, experiment.mesh, config.parallel, transform)
-    block = place_batch(next(iter(feed.blocks(0, 1))), experiment.mesh, config.parallel, 1)
+    run = loop.compile_block(
+        experiment.method, feed, experiment.mesh, config.parallel, transform, experiment.shardings
+    )
+    block = next(iter(feed.blocks(0, min(feed.steps_per_call, experiment.total_steps))))
+    placed = place_batch(block, experiment.mesh, config.parallel, 1)
     try:
-        _, metrics = jax.eval_shape(run, experiment.abstract, block, *feed.shared)
+        metrics = run.lower(experiment.abstract, placed, *feed.shared).out_info[1]
     except ValueError as error:
         raise UserError(
             f"{config.method.name} cannot take a step with config.train.batch_size={config.train.batch_size} on "
@@ -205,7 +244,11 @@ def compile_run(experiment: Experiment, feed: Feed) -> Callable:
         raise UserError(
             f"config.checkpoint.best_metric={best!r} is no metric of training; {nearest(best, metrics)}"
         )
-    return run
+    rate = REACHED * nominal_flops(jax.devices()[0]) * experiment.mesh.size
+    steps = _even(int(rate / max(run.flops, 1)), config.train.log_every)
+    if config.train.steps_per_call or steps >= feed.steps_per_call:
+        return run, feed
+    return run, feed._replace(steps_per_call=steps)
 
 
 def left_out(config: ml_collections.ConfigDict, source: Source) -> tuple[str, ...]:
@@ -223,7 +266,7 @@ def make_subject(experiment: Experiment, state: Any, limit: int | None = None) -
     """
     config, source = experiment.config, experiment.source
     key = jax.random.fold_in(jax.random.key(config.seed), 1)
-    splits = []
+    state, splits = local(state, experiment.mesh), []
     limits = (limit or config.evaluate.train_examples or None, limit)
     for i, (split, most) in enumerate(zip((source.train, source.test), limits, strict=True)):
         x, y = arrays(split, most)
@@ -241,23 +284,29 @@ def judge(experiment: Experiment, judged: Subject, names: tuple[str, ...]) -> di
 
 
 def draw(experiment: Experiment, judged: Subject, folder: pathlib.Path) -> None:
-    """Draws `config.evaluate.figures` and the learning curves below `folder / "figures"`."""
+    """Draws `config.evaluate.figures` and the learning curves below `folder / "figures"`; the primary does."""
     config = experiment.config
     figures = folder / "figures"
+    if not is_primary():
+        return
     figures.mkdir(exist_ok=True)
     learning_curves(folder / "metrics.jsonl", figures / "learning_curves.png")
-    for name in config.evaluate.figures:
-        if name not in left_out(config, experiment.source):
-            FIGURES[name](judged, figures / f"{name}.png", **config.evaluate[name])
+    with alone():
+        for name in config.evaluate.figures:
+            if name not in left_out(config, experiment.source):
+                FIGURES[name](judged, figures / f"{name}.png", **config.evaluate[name])
 
 
 def draw_frames(experiment: Experiment, state: Any, folder: pathlib.Path, step: int) -> None:
     """Draws `config.evaluate.film` as of `step` below `folder / "film"`, always from the same keys and examples."""
     judged = make_subject(experiment, state, FRAME_EXAMPLES)
-    for name in _film(experiment):
-        frames = folder / "film" / name
-        frames.mkdir(parents=True, exist_ok=True)
-        FIGURES[name](judged, frames / f"{step:08d}.png", **experiment.config.evaluate[name])
+    if not is_primary():
+        return
+    with alone():
+        for name in _film(experiment):
+            frames = folder / "film" / name
+            frames.mkdir(parents=True, exist_ok=True)
+            FIGURES[name](judged, frames / f"{step:08d}.png", **experiment.config.evaluate[name])
 
 
 def join_frames(experiment: Experiment, folder: pathlib.Path) -> None:

@@ -1,7 +1,9 @@
 """Runs an experiment in a folder: trains or resumes, evaluates, draws."""
 
+import contextlib
 import pathlib
 import sys
+import time
 from typing import Any
 
 import jax
@@ -11,10 +13,13 @@ from unsupjax import config as configs
 from unsupjax import experiment as experiments
 from unsupjax import loop, workdir
 from unsupjax.checkpoint import Checkpoints, snapshot
+from unsupjax.data.feeds import Feed
 from unsupjax.errors import UserError
 from unsupjax.evaluate import summary
 from unsupjax.experiment import Experiment
-from unsupjax.parallel import place_batch, replicated
+from unsupjax.hardware import memory, peak_flops
+from unsupjax.parallel import everywhere, local, place_batch
+from unsupjax.processes import Votes, is_primary, say, together
 
 
 def fit(config: ml_collections.ConfigDict, folder: str | pathlib.Path) -> dict[str, float]:
@@ -36,21 +41,33 @@ def fit(config: ml_collections.ConfigDict, folder: str | pathlib.Path) -> dict[s
         loop.Diverged: the loss or the parameters are not finite; the last good checkpoint is left.
     """
     folder = pathlib.Path(folder)
-    workdir.check_writable(folder)
-    workdir.check_config(folder, config)
-    experiment = experiments.prepare(config, _saved_statistics(config, folder))
-    feed = experiments.make_feed(experiment)
-    run = experiments.compile_run(experiment, feed)
-    workdir.write_config(folder, config)
+    with together():
+        workdir.check_writable(folder)
+        workdir.check_config(folder, config)
+        experiment = experiments.prepare(config, _saved_statistics(config, folder))
+        run, feed = experiments.compile_run(experiment, experiments.make_feed(experiment))
+    with contextlib.ExitStack() as held:
+        with together():
+            if is_primary():
+                held.enter_context(workdir.locked(folder))
+                workdir.check_config(folder, config)
+                workdir.write_config(folder, config)
+        return _run(experiment, run, feed, folder)
+
+
+def _run(experiment: Experiment, run: loop.Program, feed: Feed, folder: pathlib.Path) -> dict[str, float]:
+    config = experiment.config
     checkpoints = _open_checkpoints(config, folder)
     start, state = _restore_or_init(experiment, checkpoints)
     _announce(experiment, feed, start)
-    meter = loop.Meter(config.train.batch_size, config.train.log_every)
-    step, state = _train(experiment, run, feed, folder, checkpoints, start, state, meter)
-    if meter.converged:
-        print(f"converged: nothing changes after step {step} of at most {experiment.total_steps}")
+    step, state, converged = start, state, False
+    if start < experiment.total_steps:
+        step, state, converged = _train(experiment, run, feed, folder, checkpoints, start, state)
+    checkpoints.close()
+    if converged:
+        say(f"converged: nothing changes after step {step} of at most {experiment.total_steps}")
     elif step < experiment.total_steps:
-        print(f"stopped at step {step} of {experiment.total_steps}, saved; run the same command to go on")
+        say(f"stopped at step {step} of {experiment.total_steps}, saved; run the same command to go on")
         return {}
     return _finish(experiment, state, folder)
 
@@ -75,101 +92,138 @@ def load(folder: str | pathlib.Path) -> tuple[Experiment, Any]:
     # A run of an earlier version may lack fields that there are now: they have their defaults.
     config = configs.experiment(**workdir.read_config(folder).to_dict())
     experiment = experiments.prepare(config, _saved_statistics(config, folder))
-    checkpoints = _open_checkpoints(config, folder)
-    restored = checkpoints.restore(experiment.abstract, replicated(experiment.mesh))
+    checkpoints = _open_checkpoints(config, folder, read_only=True)
+    restored = checkpoints.restore(experiment.abstract, experiment.shardings)
     checkpoints.close()
     if restored is None:
         raise UserError(f"--workdir={folder} has no whole checkpoint; train it first")
-    return experiment, restored.state
+    return experiment, local(restored.state, experiment.mesh)
 
 
-def _open_checkpoints(config: ml_collections.ConfigDict, folder: pathlib.Path) -> Checkpoints:
+def _open_checkpoints(
+    config: ml_collections.ConfigDict, folder: pathlib.Path, read_only: bool = False
+) -> Checkpoints:
     section = config.checkpoint
-    return Checkpoints(folder / "checkpoints", section.keep, section.best_metric, section.best_mode)
+    return Checkpoints(
+        folder / "checkpoints", section.keep, section.best_metric, section.best_mode, read_only
+    )
 
 
 def _saved_statistics(config: ml_collections.ConfigDict, folder: pathlib.Path) -> dict | None:
     """What an earlier run in `folder` standardised its tables with."""
     if not (folder / "checkpoints").exists():
         return None
-    checkpoints = _open_checkpoints(config, folder)
+    checkpoints = _open_checkpoints(config, folder, read_only=True)
     manifest = checkpoints.newest_manifest()
     checkpoints.close()
     return manifest and manifest["statistics"]
 
 
 def _restore_or_init(experiment: Experiment, checkpoints: Checkpoints) -> tuple[int, Any]:
-    restored = checkpoints.restore(experiment.abstract, replicated(experiment.mesh))
+    restored = checkpoints.restore(experiment.abstract, experiment.shardings)
     return (0, experiment.init()) if restored is None else (restored.step, restored.state)
 
 
-def _announce(experiment: Experiment, feed, start: int) -> None:
+def _announce(experiment: Experiment, feed: Feed, start: int) -> None:
     config, source = experiment.config, experiment.source
     devices = f"{experiment.mesh.size} {jax.devices()[0].device_kind}"
+    if jax.process_count() > 1:
+        devices += f" of {jax.process_count()} processes"
     kind = "resident" if feed.shared else "streaming"
     where = f"from step {start}" if start else "from the beginning"
     where = "done already" if start >= experiment.total_steps else where
-    print(
+    say(
         f"{config.method.name} on {source.name}: {len(source.train)} training and {len(source.test)} test examples"
     )
-    print(f"{kind} feed, {config.parallel} on {devices}; {experiment.total_steps} steps {where}", flush=True)
+    say(f"{kind} feed, {config.parallel} on {devices}; {experiment.total_steps} steps {where}")
     if without := experiments.left_out(config, source):
-        print(f"{source.name} has no labels: {', '.join(without)} left out", flush=True)
+        say(f"{source.name} has no labels: {', '.join(without)} left out")
 
 
-def _train(experiment, run, feed, folder, checkpoints, start, state, meter) -> tuple[int, Any]:
-    config, total = experiment.config, experiment.total_steps
-    if start >= total:
-        checkpoints.close()
-        return start, state
-    every = tuple(n for n in (config.checkpoint.every, config.train.evaluate_every) if n)
-    recorder = Recorder(experiment, folder, checkpoints, start)
-    try:
-        with loop.interruptible() as interrupted:
-            return loop.train(
+def _train(experiment, run, feed, folder, checkpoints, start, state) -> tuple[int, Any, bool]:
+    """Trains to the end, an interruption or convergence; the step and the State there, and whether it converged."""
+    config, mesh = experiment.config, experiment.mesh
+    place = lambda block: place_batch(block, mesh, config.parallel, 1)
+    # Under pmap every process has State on its own devices; on disk it is one.
+    state = local(state, mesh) if config.parallel == "pmap" else state
+    traced = configs.traced_steps(config)
+    trace = loop.Trace(traced, folder / "profile") if traced and is_primary() else None
+    with loop.interruptible() as interrupted:
+        run.prepare(state, place(next(iter(feed.blocks(start, experiment.total_steps)))), *feed.shared)
+        meter = loop.Meter(config.train.batch_size, config.train.log_every)
+        with Recorder(experiment, run, folder, checkpoints, start) as recorder:
+            rested = lambda: time.monotonic() - recorder.saved >= config.checkpoint.seconds
+            ask = lambda: loop.Asked(interrupted(), rested())
+            step, state = loop.train(
                 run,
                 state,
                 feed,
-                lambda block: place_batch(block, experiment.mesh, config.parallel, 1),
+                place,
                 start=start,
-                stop=total,
+                stop=experiment.total_steps,
                 meter=meter,
                 on_report=recorder.on_report,
-                pause_every=every,
+                save_every=config.checkpoint.every,
+                evaluate_every=config.train.evaluate_every,
                 on_pause=recorder.on_pause,
-                interrupted=interrupted,
+                ask=ask if jax.process_count() == 1 else Votes(mesh, ask),
+                trace=trace,
             )
-    except loop.Diverged as error:
-        last = max(checkpoints.steps(), default=None)
-        left = (
-            "no checkpoint was saved before"
-            if last is None
-            else f"the last good checkpoint is that of step {last}"
-        )
-        mend = "Lower config.optimizer.learning_rate or look" if "optimizer" in config else "Look"
-        raise loop.Diverged(f"{error}; {left}. {mend} at the data.") from None
-    finally:
-        recorder.close()
+    return step, state, meter.converged
 
 
 class Recorder:
-    """What a run leaves in its folder as it goes."""
+    """What a run leaves in its folder as it goes; a context that leaves all files whole.
 
-    def __init__(self, experiment: Experiment, folder: pathlib.Path, checkpoints: Checkpoints, start: int):
+    Attributes:
+        saved: when the last checkpoint was begun, on `time.monotonic`.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        run: loop.Program,
+        folder: pathlib.Path,
+        checkpoints: Checkpoints,
+        start: int,
+    ):
         """Continues the files of `folder` from step `start`."""
+        self.saved = time.monotonic()
         self._experiment, self._folder, self._checkpoints = experiment, folder, checkpoints
-        self._writer = workdir.MetricsWriter(folder, start)
-        self._progress = loop.Progress(start, experiment.total_steps)
+        self._speak = is_primary()
+        self._writer = workdir.MetricsWriter(folder, start) if self._speak else None
+        self._progress = loop.Progress(start, experiment.total_steps) if self._speak else None
+        self._rates = configs.learning_rates(experiment.config, experiment.total_steps)
+        self._flops = run.flops / experiment.config.train.batch_size
+        peak = peak_flops(jax.devices()[0], experiment.config.dtype) if self._speak else None
+        self._peak = peak and peak * experiment.mesh.size
         self._latest: dict[str, float] = {}
         self._fault: str | None = None
         self._evaluated = start
 
+    def __enter__(self) -> "Recorder":
+        return self
+
     def on_report(self, report: loop.Report) -> None:
         """Writes and shows the means of an interval."""
         self._latest |= report.metrics
-        self._writer.write(report.step, report.metrics | {"examples_per_second": report.examples_per_second})
-        self._progress.show(report)
+        if self._speak:
+            share = self._peak and report.examples_per_second * self._flops / self._peak
+            speed = {"examples_per_second": report.examples_per_second}
+            speed |= {"peak_share": share} if share else {}
+            rates = {name: rate(report.step - 1) for name, rate in self._rates.items()}
+            self._write(report.step, report.metrics | rates | speed | memory())
+            self._progress.show(report, share)
         self._warn(report)
+
+    def _write(self, step: int, metrics: dict[str, float]) -> None:
+        try:
+            self._writer.write(step, metrics)
+        except OSError as error:
+            raise UserError(
+                f"the metrics could not be written to {self._folder} ({error.strerror}): make room there, or make it "
+                "writable, and run the same command to go on from the newest checkpoint"
+            ) from error
 
     def _warn(self, report: loop.Report) -> None:
         """Says what the method finds wrong with its metrics, once, and when it is over."""
@@ -178,14 +232,15 @@ class Recorder:
         if fault and not self._fault:
             good = self._checkpoints.protect(report.step - self._experiment.config.train.log_every)
             kept = "" if good is None else f"; the checkpoint of step {good}, from before that, is kept"
-            print(f"step {report.step}: {fault}{kept}", file=sys.stderr, flush=True)
+            say(f"step {report.step}: {fault}{kept}", sys.stderr)
         elif self._fault and not fault:
-            print(f"step {report.step}: recovered", file=sys.stderr, flush=True)
+            say(f"step {report.step}: recovered", sys.stderr)
         self._fault = fault
 
     def on_pause(self, step: int, state: Any) -> None:
         """Evaluates where that is due, and saves; a State that is not finite is refused."""
         config = self._experiment.config
+        state = everywhere(state, self._experiment.mesh)
         copy = snapshot(state)
         if not copy.finite:
             raise loop.Diverged(f"the parameters are not finite after step {step}")
@@ -196,9 +251,11 @@ class Recorder:
             names = config.evaluate.periodic or config.evaluate.run
             results = experiments.judge(self._experiment, judged, names)
             self._latest |= results
-            self._writer.write(step, results)
+            if self._speak:
+                self._write(step, results)
         if config.evaluate.film:
             experiments.draw_frames(self._experiment, state, self._folder, step)
+        self.saved = time.monotonic()
         self._checkpoints.save(step, copy, self._manifest(step), self._latest)
 
     def _manifest(self, step: int) -> dict:
@@ -206,21 +263,36 @@ class Recorder:
         position = {"step": step, "examples": step * config.train.batch_size}
         return {"position": position, "statistics": source.statistics, "config": workdir.as_json(config)}
 
-    def close(self) -> None:
-        """Leaves all files whole."""
+    def __exit__(self, kind, error, traceback) -> None:
         if self._fault:
-            print(f"at the end: {self._fault}", file=sys.stderr, flush=True)
-        self._progress.close()
-        self._writer.close()
-        self._checkpoints.close()
+            say(f"at the end: {self._fault}", sys.stderr)
+        if self._speak:
+            self._progress.close()
+            self._writer.close()
+        if isinstance(error, loop.Diverged):
+            self._checkpoints.close()
+            raise loop.Diverged(f"{error}; {self._advice()}") from None
+
+    def _advice(self) -> str:
+        last = max(self._checkpoints.steps(), default=None)
+        left = (
+            f"the last good checkpoint is that of step {last}" if last else "no checkpoint was saved before"
+        )
+        mend = (
+            "Lower config.optimizer.learning_rate or look"
+            if "optimizer" in self._experiment.config
+            else "Look"
+        )
+        return f"{left}. {mend} at the data."
 
 
 def _finish(experiment: Experiment, state: Any, folder: pathlib.Path) -> dict[str, float]:
     judged = experiments.make_subject(experiment, state)
     results = experiments.judge(experiment, judged, experiment.config.evaluate.run)
-    workdir.write_json(folder / "evaluation.json", results)
-    experiments.draw(experiment, judged, folder)
-    experiments.join_frames(experiment, folder)
-    print(summary(results))
-    print(f"figures, metrics and checkpoints: {folder}", flush=True)
+    if is_primary():
+        workdir.write_json(folder / "evaluation.json", results)
+        experiments.draw(experiment, judged, folder)
+        experiments.join_frames(experiment, folder)
+    say(summary(results))
+    say(f"figures, metrics and checkpoints: {folder}")
     return results

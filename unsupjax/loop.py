@@ -1,6 +1,8 @@
 """The training loop: runs blocks of steps, watches their metrics, and says when to save. It knows no method."""
 
 import contextlib
+import itertools
+import pathlib
 import signal
 import sys
 import threading
@@ -16,7 +18,7 @@ from jax.sharding import Mesh
 from unsupjax.collectives import example_keys
 from unsupjax.data.feeds import Feed, block_length
 from unsupjax.methods.base import Method
-from unsupjax.parallel import axis_name, compile_step
+from unsupjax.parallel import axis_name, compile_step, gather_for
 
 # Names the stream of what transforms draw; methods draw from fold_in(key, step), and no step is this.
 INPUTS = 2**31
@@ -34,14 +36,21 @@ def as_float(x: jax.Array) -> jax.Array:
 
 
 def compile_block(
-    method: Method, feed: Feed, mesh: Mesh, executor: str, transform: Callable | None = None
-) -> Callable:
+    method: Method,
+    feed: Feed,
+    mesh: Mesh,
+    executor: str,
+    transform: Callable | None = None,
+    shardings: Any = None,
+) -> "Program":
     """Compiles `(state, block [T, ...], *feed.shared) -> (state, metrics [T])`: T steps in one call.
 
     A step takes a batch from the feed, makes it float32, applies `transform(key, x)` to each example with the
     example's own key, and calls `method.step`. Where the feed gives pairs of inputs and labels, so it gets.
+    `shardings` are those of State, of `parallel.state_sharding`; None: it lies whole on every device.
     """
     name = axis_name(executor)
+    method_step = gather_for(method.step, shardings, mesh)
 
     def inputs(state, raw):
         if isinstance(raw, tuple):
@@ -53,13 +62,53 @@ def compile_block(
         return jax.vmap(transform)(example_keys(key, x.shape[0], name), x)
 
     def block_of_steps(state, block, *shared):
-        step = lambda state, raw: method.step(state, inputs(state, feed.batch(raw, *shared)))
+        step = lambda state, raw: method_step(state, inputs(state, feed.batch(raw, *shared)))
         if block_length(block) == 1:  # no loop: XLA:CPU runs gradients of convolutions inside one far slower
             state, metrics = step(state, jax.tree.map(lambda x: x[0], block))
             return state, jax.tree.map(lambda x: x[None], metrics)
         return jax.lax.scan(step, state, block)
 
-    return compile_step(block_of_steps, mesh, executor, batch_axis=1, shared=len(feed.shared))
+    jitted = compile_step(
+        block_of_steps, mesh, executor, batch_axis=1, shared=len(feed.shared), state=shardings
+    )
+    return Program(jitted, mesh.size if executor == "pmap" else 1)
+
+
+class Program:
+    """A block of steps, compiled for each length when it is first asked for.
+
+    Attributes:
+        flops: floating-point operations of a step, over all devices, as XLA counts them in the program before it is
+            optimised; the body of a loop inside a step counts once. 0 until something is lowered.
+    """
+
+    def __init__(self, jitted: Callable, parts: int):
+        """A program of `jit`, or of `pmap` that has so many equal `parts`."""
+        self.flops = 0.0
+        self._jitted, self._parts = jitted, parts
+        self._lowered, self._compiled = {}, {}
+
+    def lower(self, state: Any, block: Any, *shared: Any) -> jax.stages.Lowered:
+        """The program for blocks like this one, traced and not yet compiled; arguments may be shapes."""
+        length = block_length(block)
+        if length not in self._lowered:
+            self._lowered[length] = lowered = self._jitted.lower(state, block, *shared)
+            # The scan over steps is a loop as well: its body is a step.
+            self.flops = (lowered.cost_analysis() or {}).get("flops", 0.0) * self._parts
+        return self._lowered[length]
+
+    def prepare(self, state: Any, block: Any, *shared: Any) -> Callable:
+        """The executable for blocks like this one."""
+        if self._parts > 1:  # pmap compiles at its first call: its executables take no other processes' shares
+            return self._jitted
+        length = block_length(block)
+        if length not in self._compiled:
+            self._compiled[length] = self.lower(state, block, *shared).compile()
+        return self._compiled[length]
+
+    def __call__(self, state: Any, block: Any, *shared: Any) -> tuple[Any, dict[str, jax.Array]]:
+        """Runs a block."""
+        return self.prepare(state, block, *shared)(state, block, *shared)
 
 
 class Report(NamedTuple):
@@ -109,6 +158,18 @@ class Meter:
         return Report(step, means, rate)
 
 
+class Asked(NamedTuple):
+    """What a run is asked after a block; the same on every process.
+
+    Attributes:
+        stop: to save and end.
+        rested: whether enough time went by since the last checkpoint for another.
+    """
+
+    stop: bool
+    rested: bool
+
+
 def train(
     run: Callable,
     state: Any,
@@ -119,9 +180,11 @@ def train(
     stop: int,
     meter: Meter,
     on_report: Callable[[Report], None],
-    pause_every: tuple[int, ...],
+    save_every: int,
+    evaluate_every: int,
     on_pause: Callable[[int, Any], None],
-    interrupted: Callable[[], bool],
+    ask: Callable[[], Asked],
+    trace: "Trace | None" = None,
 ) -> tuple[int, Any]:
     """Runs steps `start` to `stop`; returns the step that was reached and the State there.
 
@@ -136,26 +199,37 @@ def train(
         start, stop: steps.
         meter: what watches and averages metrics.
         on_report: called with each Report.
-        pause_every: after each multiple of any of these step counts, and at the end, `on_pause(step, state)` is
-            called, all metrics up to that step having been seen.
+        save_every, evaluate_every: after each multiple of these step counts (0: never), and at the end,
+            `on_pause(step, state)` is called, all metrics up to that step having been seen. For a checkpoint that
+            waits until the run is `rested`.
         on_pause: saves and evaluates.
-        interrupted: asked after every block; True ends the run after a last pause.
+        ask: called after every block.
+        trace: steps to profile; blocks are cut at its ends.
     """
-    step, waiting = start, None
+    step, waiting, saving = start, None, False
+    passed = lambda every, before, step: bool(every) and step // every > before // every
 
     def see(waiting):
         if waiting is not None and (report := meter.add(*waiting)) is not None:
             on_report(report)
 
-    for block in feed.blocks(start, stop):
-        before, step = step, step + block_length(block)
-        state, metrics = run(state, place(block), *feed.shared)
+    for block in _blocks(feed, start, stop, trace.steps if trace else ()):
+        before, step, placed = step, step + block_length(block), place(block)
+        if trace and before == trace.steps[0]:
+            run.prepare(state, placed, *feed.shared)  # compiling is no part of the profile
+            trace.begin()
+        state, metrics = run(state, placed, *feed.shared)
         see(waiting)
         waiting = (step, metrics)
-        ending = step == stop or meter.converged or interrupted()
-        if ending or any(step // n > before // n for n in pause_every):
+        if trace and step == trace.steps[1]:
+            jax.block_until_ready(metrics)
+            trace.end()
+        asked = ask()
+        saving |= passed(save_every, before, step)
+        ending = step == stop or meter.converged or asked.stop
+        if ending or (saving and asked.rested) or passed(evaluate_every, before, step):
             see(waiting)
-            waiting = None
+            waiting, saving = None, False
             if ending and (report := meter.report(step)) is not None:
                 on_report(report)
             paused = time.perf_counter()
@@ -163,7 +237,34 @@ def train(
             meter.exclude(time.perf_counter() - paused)
         if ending:
             break
+    if trace:
+        trace.end()
     return step, state
+
+
+def _blocks(feed: Feed, start: int, stop: int, cuts: tuple[int, ...]) -> Iterator:
+    """The blocks from `start` to `stop`, none of which reaches over a cut."""
+    ends = sorted({start, stop, *(cut for cut in cuts if start < cut < stop)})
+    return itertools.chain.from_iterable(feed.blocks(*span) for span in itertools.pairwise(ends))
+
+
+class Trace:
+    """A profile of the steps from `steps[0]` up to, not including, `steps[1]`."""
+
+    def __init__(self, steps: tuple[int, int], folder: pathlib.Path):
+        """Into `folder`, for TensorBoard's profile plugin, XProf or Perfetto."""
+        self.steps, self._folder, self._running = steps, folder, False
+
+    def begin(self) -> None:
+        """Starts to record."""
+        jax.profiler.start_trace(self._folder)
+        self._running = True
+
+    def end(self) -> None:
+        """Writes what was recorded, if anything."""
+        if self._running:
+            jax.profiler.stop_trace()
+            self._running = False
 
 
 @contextlib.contextmanager
@@ -199,9 +300,11 @@ class Progress:
 
             self._bar = tqdm(total=stop, initial=start, unit="step", dynamic_ncols=True)
 
-    def show(self, report: Report) -> None:
-        """Shows steps, loss, examples per second and time left."""
+    def show(self, report: Report, share: float | None = None) -> None:
+        """Shows steps, loss, examples per second, the share of the devices' peak where it is known, and time left."""
         text = f"loss {report.metrics['loss']:.5g}, {report.examples_per_second:,.0f} examples/s"
+        if share is not None:
+            text += f", {share:.0%} of peak"
         if self._bar is not None:
             self._bar.set_postfix_str(text, refresh=False)
             self._bar.update(report.step - self._bar.n)

@@ -1,13 +1,20 @@
 """The folder of a run: its config, its metrics and what else it leaves."""
 
+import contextlib
+import fcntl
 import json
 import os
 import pathlib
-from collections.abc import Mapping
+import socket
+import sys
+import time
+from collections.abc import Iterator, Mapping
 
 import ml_collections
 
 from unsupjax.errors import UserError
+
+ANY_TIME = ("config.profile_steps",)  # fields that may change from one start of a run to the next
 
 
 def check_writable(workdir: pathlib.Path) -> None:
@@ -59,7 +66,9 @@ def check_config(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> No
         return
     there, here = _flat(as_json(read_config(workdir))), _flat(as_json(config))
     missing = object()
-    differing = [k for k in sorted(there | here) if there.get(k, missing) != here.get(k, missing)]
+    differing = [
+        k for k in sorted(there | here) if there.get(k, missing) != here.get(k, missing) and k not in ANY_TIME
+    ]
     if differing:
         lines = [f"  {k}: {there.get(k, 'absent')!r} there, {here.get(k, 'absent')!r} now" for k in differing]
         raise UserError(
@@ -75,14 +84,42 @@ def write_json(path: pathlib.Path, content: dict) -> None:
     partial.replace(path)
 
 
-def write_config(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> None:
-    """Makes `workdir` and keeps the resolved config in it; UserError where it cannot be made."""
+@contextlib.contextmanager
+def locked(workdir: pathlib.Path) -> Iterator[None]:
+    """Makes `workdir` and holds it for this run alone.
+
+    The lock is the kernel's, on `run.lock`: it goes with the process that holds it, however that ends, so that what a
+    killed run leaves is taken over. The file says whose it is.
+
+    Raises:
+        UserError: another run is there, or the folder cannot be made or written.
+    """
     try:
         workdir.mkdir(parents=True, exist_ok=True)
+        file = (workdir / "run.lock").open("a+")
     except OSError as error:
         raise UserError(
-            f"--workdir={workdir} cannot be made ({error.strerror}); choose another folder"
+            f"--workdir={workdir} cannot be made or written ({error.strerror}); choose another folder"
         ) from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise UserError(
+                f"--workdir={workdir} is in use by {file.read().strip() or 'another run'}: wait for it, stop it, or "
+                "choose another folder"
+            ) from None
+        except OSError as error:
+            print(f"{workdir}: no locks there ({error.strerror}); start no second run", file=sys.stderr)
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%F %T')}\n")
+        file.flush()
+        yield
+
+
+def write_config(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> None:
+    """Keeps the resolved config in `workdir`."""
     write_json(workdir / "config.json", as_json(config))
 
 

@@ -18,15 +18,21 @@ class Feed(NamedTuple):
     """Batches for a range of steps, in blocks of several steps a call.
 
     Attributes:
-        blocks: `(start, stop) -> iterator` over arrays (or pairs of them) `[T, B, ...]`, this process's share of each
-            batch, for the steps from `start` to `stop`; T is `steps_per_call` but for the last block.
+        read: `(start, stop, T) -> iterator` over arrays (or pairs of them) `[T, B, ...]`, this process's share of each
+            batch, for the steps from `start` to `stop`; the last block may be shorter.
         batch: `(block[t], *shared) -> batch [B, ...]`, run on the device: inputs, or inputs and labels.
         shared: arrays that `batch` needs on every device.
+        steps_per_call: T.
     """
 
-    blocks: Callable[[int, int], Iterator[np.ndarray]]
+    read: Callable[[int, int, int], Iterator[np.ndarray]]
     batch: Callable
     shared: tuple
+    steps_per_call: int
+
+    def blocks(self, start: int, stop: int) -> Iterator[np.ndarray]:
+        """The blocks of the steps from `start` to `stop`."""
+        return self.read(start, stop, self.steps_per_call)
 
 
 @functools.lru_cache(maxsize=2)
@@ -44,11 +50,9 @@ def example_order(positions: np.ndarray, n: int, seed: int) -> np.ndarray:
     return order
 
 
-def _local_positions(start: int, stop: int, batch_size: int) -> np.ndarray:
-    """Stream positions `[steps, B_local]` of this process's contiguous share of each batch."""
-    local = batch_size // jax.process_count()
-    first = jax.process_index() * local
-    return np.arange(start, stop)[:, None] * batch_size + np.arange(first, first + local)
+def _positions(start: int, stop: int, batch_size: int, rows: np.ndarray | None) -> np.ndarray:
+    """Stream positions `[steps, len(rows)]` of those rows of each batch; of all for None."""
+    return np.arange(start, stop)[:, None] * batch_size + (np.arange(batch_size) if rows is None else rows)
 
 
 def block_length(block) -> int:
@@ -56,7 +60,7 @@ def block_length(block) -> int:
     return len(jax.tree.leaves(block)[0])
 
 
-def resident(data, batch_size: int, seed: int, steps_per_call: int) -> Feed:
+def resident(data, batch_size: int, seed: int, steps_per_call: int, rows: np.ndarray | None = None) -> Feed:
     """The whole data set on every device, once; a block is indices, and a batch is gathered on the device.
 
     Args:
@@ -65,14 +69,15 @@ def resident(data, batch_size: int, seed: int, steps_per_call: int) -> Feed:
         batch_size: of the global batch.
         seed: of the shuffling.
         steps_per_call: T, steps in a block.
+        rows: which rows of every batch this process places; None: all.
     """
 
-    def blocks(start, stop):
-        for first in range(start, stop, steps_per_call):
-            last = min(first + steps_per_call, stop)
-            yield example_order(_local_positions(first, last, batch_size), block_length(data), seed)
+    def read(start, stop, steps):
+        for first in range(start, stop, steps):
+            last = min(first + steps, stop)
+            yield example_order(_positions(first, last, batch_size, rows), block_length(data), seed)
 
-    return Feed(blocks, lambda index, data: jax.tree.map(lambda a: a[index], data), (data,))
+    return Feed(read, lambda index, data: jax.tree.map(lambda a: a[index], data), (data,), steps_per_call)
 
 
 def streaming(
@@ -81,6 +86,7 @@ def streaming(
     batch_size: int,
     seed: int,
     steps_per_call: int,
+    rows: np.ndarray | None = None,
     threads: int = 4,
 ) -> Feed:
     """Reads each batch when its turn comes, in threads ahead of the device: for data beyond device memory.
@@ -91,21 +97,22 @@ def streaming(
         batch_size: of the global batch.
         seed: of the shuffling.
         steps_per_call: T, steps in a block.
+        rows: which rows of every batch this process reads; None: all.
         threads: batches that are read at the same time.
     """
 
-    def read(step):
-        positions = _local_positions(int(step), int(step) + 1, batch_size)
+    def batch(step):
+        positions = _positions(int(step), int(step) + 1, batch_size, rows)
         return gather(example_order(positions[0], n, seed))
 
-    def blocks(start, stop):
+    def read(start, stop, steps):
         import grain  # lazily, for machines that have it not and need no streaming
 
-        batches = grain.MapDataset.range(start, stop).map(read).batch(steps_per_call)
+        batches = grain.MapDataset.range(start, stop).map(batch).batch(steps)
         options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads)
         return iter(batches.to_iter_dataset(options))
 
-    return Feed(blocks, lambda batch: batch, ())
+    return Feed(read, lambda batch: batch, (), steps_per_call)
 
 
 def fits_in_memory(n_bytes: int) -> bool:

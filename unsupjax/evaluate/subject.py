@@ -9,6 +9,7 @@ import numpy as np
 
 from unsupjax.errors import UserError, choose
 from unsupjax.methods.base import Method
+from unsupjax.processes import gather, share
 
 
 class Subject(NamedTuple):
@@ -91,8 +92,8 @@ def map_batches(fn: Callable, x: Any, batch_size: int, *args: Any) -> np.ndarray
     """`fn(*args, x)` computed batch by batch: one compilation, bounded device memory.
 
     The last batch is filled up with the first examples, so that every batch has one shape; what they give
-    is cut off again. Arrays that `fn` needs belong in `args`: closed over, they would be compiled in as
-    constants.
+    is cut off again. Several processes divide the batches among them, and each gets all results. Arrays that `fn`
+    needs belong in `args`: closed over, they would be compiled in as constants.
 
     Args:
         fn: `(*args, batch) -> [B, ...]`, jitted here, for batches `[B, ...]` of x.
@@ -106,12 +107,18 @@ def map_batches(fn: Callable, x: Any, batch_size: int, *args: Any) -> np.ndarray
     n = len(jax.tree.leaves(x)[0])
     batch_size = min(batch_size, n)
     apply = jax.jit(fn)
+    part, parts = share()
 
     def batch(start):
         index = np.arange(start, start + batch_size) % n
         return jax.tree.map(lambda a: a[index], x)
 
-    return np.concatenate([np.asarray(apply(*args, batch(i))) for i in range(0, n, batch_size)])[:n]
+    # Each round gives every process a batch; in the last one, some may do examples again.
+    rounds = range(0, n, batch_size * parts)
+    own = [np.asarray(apply(*args, batch(start + part * batch_size))) for start in rounds]
+    return np.concatenate([rows for batches in zip(*gather(np.stack(own)), strict=True) for rows in batches])[
+        :n
+    ]
 
 
 def points_of(subject: Subject, space: str, user: str) -> np.ndarray:

@@ -1,0 +1,96 @@
+"""What the devices can do and how full they are; the cache of compiled programs."""
+
+import functools
+import os
+import pathlib
+import time
+
+import jax
+import jax.numpy as jnp
+
+# Published dense peaks in TFLOP/s of one device as JAX names it, by compute dtype. At the default precision a TPU
+# multiplies float32 as bfloat16, an NVIDIA GPU since Ampere as TensorFloat-32.
+PEAKS = {  # (bfloat16, float32)
+    "TPU v2": (22.5, 22.5),  # a core, half a chip
+    "TPU v3": (61.5, 61.5),  # the same
+    "TPU v4": (275, 275),
+    "TPU v5 lite": (197, 197),
+    "TPU v5e": (197, 197),
+    "TPU v5": (459, 459),
+    "TPU v5p": (459, 459),
+    "TPU v6 lite": (918, 918),
+    "TPU v6e": (918, 918),
+    "Tesla V100": (15.7, 15.7),
+    "Tesla T4": (8.1, 8.1),
+    "NVIDIA A100": (312, 156),
+    "NVIDIA L4": (121, 60),
+    "NVIDIA H100 PCIe": (756, 378),
+    "NVIDIA H100": (989, 495),
+    "NVIDIA H200": (989, 495),
+    "NVIDIA B200": (2250, 1125),
+}
+CPU_FLOPS = 3e10  # of a core: no promise, but of the right order, and the same at every start
+
+
+def peak_flops(device: jax.Device, dtype: str) -> float | None:
+    """Floating-point operations a second that a device can do in "float32" or "bfloat16", or None where unknown.
+
+    Of a CPU it is what one large float32 matrix product reaches now, divided by the number of its virtual devices.
+    """
+    if device.platform == "cpu":
+        return _matmul_rate() / jax.local_device_count()
+    names = [name for name in PEAKS if device.device_kind.startswith(name)]
+    if not names:
+        return None
+    return PEAKS[max(names, key=len)][dtype == "float32"] * 1e12
+
+
+def nominal_flops(device: jax.Device) -> float:
+    """The same in float32 without a measurement: a guess for CPUs and devices that are not known."""
+    if device.platform == "cpu":
+        return CPU_FLOPS * (os.cpu_count() or 1) / jax.local_device_count()
+    return peak_flops(device, "float32") or 1e13
+
+
+@functools.cache
+def _matmul_rate(n: int = 1024) -> float:
+    with jax.default_device(jax.local_devices()[0]):
+        a = jnp.ones((n, n))
+        product = jax.jit(jnp.dot)
+        product(a, a).block_until_ready()
+        times = []
+        for _ in range(3):
+            begin = time.perf_counter()
+            product(a, a).block_until_ready()
+            times.append(time.perf_counter() - begin)
+    return 2 * n**3 / min(times)
+
+
+def memory() -> dict[str, float]:
+    """GiB in use: `device_memory_gib`, the most at any time on the first local device, where it tells; and
+    `host_memory_gib`, of this process now, where the system tells."""
+    found = {}
+    if stats := jax.local_devices()[0].memory_stats():
+        found["device_memory_gib"] = stats["peak_bytes_in_use"] / 2**30
+    try:
+        pages = int(pathlib.Path("/proc/self/statm").read_text().split()[1])
+        found["host_memory_gib"] = pages * os.sysconf("SC_PAGE_SIZE") / 2**30
+    except OSError:
+        pass
+    return found
+
+
+def keep_compiled() -> None:
+    """Keeps compiled programs below the user's cache folder, unless JAX_COMPILATION_CACHE_DIR says where, or nowhere
+    ("" in it): the next start of the same program need not compile it."""
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
+        return
+    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    folder = pathlib.Path(home).expanduser() / "unsupjax" / "compiled"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return
+    if os.access(folder, os.W_OK):
+        jax.config.update("jax_compilation_cache_dir", str(folder))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
