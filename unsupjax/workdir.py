@@ -42,15 +42,31 @@ def as_json(config: ml_collections.ConfigDict) -> dict:
 
 
 def read_config(workdir: pathlib.Path) -> ml_collections.ConfigDict:
-    """The config that `workdir` was made with; UserError if there is none."""
+    """The config that `workdir` was made with; UserError if there is none, or what is there has not its outline."""
     path = workdir / "config.json"
     try:
         saved = json.loads(path.read_text())
+        if not _is_outlined(saved):
+            raise ValueError("it holds no sections of a config")
+        return ml_collections.ConfigDict(_tuples(saved))
     except FileNotFoundError:
         raise UserError(f"--workdir={workdir}: no run there ({path} is missing)") from None
-    except json.JSONDecodeError as error:
+    except (OSError, ValueError, AttributeError, RecursionError) as error:  # text, JSON, names, depth
         raise UserError(f"{path} is damaged ({error}); restore it, or choose another --workdir") from None
-    return ml_collections.ConfigDict(_tuples(saved))
+
+
+def _is_outlined(saved) -> bool:
+    """Whether `saved` is made of scalars and sections as a config is; which fields they have is not looked at."""
+    scalars = {"seed": int, "dtype": str, "parallel": str}
+    if not isinstance(saved, dict):
+        return False
+    sections = {name: value for name, value in saved.items() if name not in scalars}
+    return (
+        all(isinstance(saved.get(name, kind()), kind) for name, kind in scalars.items())
+        and all(isinstance(s, dict) and isinstance(s.get("name", ""), str) for s in sections.values())
+        and "data" in sections
+        and "name" in sections.get("method", {})
+    )
 
 
 def _tuples(tree):

@@ -84,7 +84,7 @@ def to_tfrecord(directory, target, shards=2):
 @pytest.fixture(scope="session")
 def tfds_files():
     """The functions above, for tests."""
-    return SimpleNamespace(png=png, crc32c=crc32c, frame=frame, write=write_tfds)
+    return SimpleNamespace(png=png, crc32c=crc32c, frame=frame, write=write_tfds, to_tfrecord=to_tfrecord)
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """Folders of images."""
 
+import os
 import pickle
 
 import numpy as np
@@ -102,17 +103,6 @@ def test_resize_is_antialiased_and_crops_the_centre(tmp_path):
     assert (decode_image("wide", tmp_path / "wide.png", 1, 32)[..., 0] == wide[:, 16:48]).all()
 
 
-def test_corrupt_images(classes):
-    broken = classes / "ant" / "2.png"
-    broken.write_bytes(broken.read_bytes()[:60])
-    source = open_source(f"folder:{classes}")
-    with pytest.raises(UserError, match=r"ant/2.png is not a readable image"):
-        arrays(source.train), arrays(source.test)
-    broken.write_bytes(b"no image")
-    with pytest.raises(UserError, match=r"ant/2.png is not a readable image"):
-        open_source(f"folder:{classes}")
-
-
 def test_more_than_8_bits(tmp_path):
     for i in range(4):
         save(tmp_path / f"{i}.png", np.full((4, 4), 1000, np.uint16))
@@ -138,6 +128,41 @@ def test_symbolic_links_do_not_lead_out(tmp_path, classes, colours, tmp_path_fac
     (classes / "wasp").symlink_to(classes / "ant")
     with pytest.raises(UserError, match=r"wasp is a symbolic link"):
         open_source(f"folder:{classes}")
+
+
+def test_links_through_links_to_nothing_and_in_circles(classes, tmp_path_factory):
+    outside = tmp_path_factory.mktemp("outside")
+    hop, link = classes / "bee" / "hop.png", classes / "bee" / "link.png"
+    hop.symlink_to(classes / "ant" / "0.png")
+    link.symlink_to(hop)
+    assert len(open_source(f"folder:{classes}", holdout=0.5).train) == 6
+    (outside / "back.png").symlink_to("/dev/zero")
+    for target in (outside / "back.png", "/dev/zero", "nothing.png", "hop.png", "link.png"):
+        hop.unlink()
+        hop.symlink_to(target)
+        with pytest.raises(UserError, match=r"(hop|link).png is a symbolic link, and not to a file in"):
+            open_source(f"folder:{classes}")
+
+
+@pytest.mark.parametrize("by_link", [False, True])
+def test_pipes_are_refused_before_they_are_opened(classes, by_link):
+    os.mkfifo(classes / "bee" / ("pipe" if by_link else "pipe.png"))
+    if by_link:
+        (classes / "bee" / "link.png").symlink_to("pipe")
+    with pytest.raises(UserError, match="symbolic link" if by_link else "pipe.png is a pipe or a device"):
+        open_source(f"folder:{classes}")
+
+
+@pytest.mark.parametrize("suffix", [".zip", ".tar", ".tar.gz", ".TGZ", ".7z", ".rar"])
+def test_archives_are_not_unpacked(tmp_path, suffix):
+    archive = tmp_path / f"photos{suffix}"
+    archive.write_bytes(b"")
+    with pytest.raises(UserError, match=r"photos.* is an archive; unpack it"):
+        open_source(f"folder:{archive}")
+    archive.unlink()
+    archive.mkdir()
+    with pytest.raises(UserError, match="there are no images"):
+        open_source(f"folder:{archive}")
 
 
 def test_layouts_that_are_refused(tmp_path, colours):

@@ -166,7 +166,8 @@ def test_csv_header_of_numbers_is_found_by_the_label_column(write):
         ("", {}, "is an empty file"),
         ("\n\n", {}, "is an empty file"),
         ("a,b\n", {}, "has no rows"),
-        ("a,b\n1,2\n3\n", {}, "line 3 has 1 columns where the first has 2"),
+        ("a,b\n1,2\n3\n", {}, "line 3 has 1 columns where the first has 2; make"),
+        ("a,b\n1,2\n3,4,5\n", {}, "line 3 has 3 columns where the first has 2"),
         ("a,b\n1,2\n3,x\n", {}, "line 3, column 'b' holds 'x'"),
         ("1,2\n\n3,\n", {}, "line 3, column '1' holds ''"),
         ("1,2\n3,nan\n", {}, "line 2, column '1' holds 'nan'"),
@@ -177,7 +178,11 @@ def test_csv_header_of_numbers_is_found_by_the_label_column(write):
         ("a,b\n1,2\n", {"label_column": "2"}, "label_column='2' is no column"),
         ("a,b\n1,.5\n", {"label_column": "b"}, ".5 in row 0 .* is no class"),
         ("a\n1\n2\n", {"label_column": "a"}, "no rows with features"),
-        ('a,b\n1,"2\n', {}, "not UTF-8 text with commas"),
+        ('a,b\n1,"2\n3,4\n', {}, "row that begins in line 2 .*unexpected end.*close its quotes"),
+        ('a,b\n1,2\n3,"4\n' + "5,6\n" * 50_000, {}, "row that begins in line 3 .*close its quotes"),
+        ('a,b\n1,2\n3,"4"x\n', {}, "row that begins in line 3 .*close its quotes"),
+        ("a,b\n1,2\n3,\0\n", {}, "line 3 holds NUL bytes.*save it as UTF-8"),
+        ("a\0,b\n1,2\n3,4\n", {}, "line 1 holds NUL bytes"),
     ],
 )
 def test_csv_that_is_refused(write, text, options, message):
@@ -188,8 +193,15 @@ def test_csv_that_is_refused(write, text, options, message):
 def test_csv_that_cannot_be_read(write, tmp_path):
     with pytest.raises(UserError, match=r"No such file"):
         open_source("csv:none.csv")
-    with pytest.raises(UserError, match=r"not UTF-8"):
+    with pytest.raises(UserError, match=r"a.csv: line 1 is not UTF-8 text; save the file"):
         open_source(write("a,é\n1,2\n", "latin-1"))
+    # Beyond what is decoded at once: the error of the decoder knows no line.
+    with pytest.raises(UserError, match=r"line 10002 is not UTF-8 text"):
+        open_source(write("a,b\n" + "1,2\n" * 10_000 + "é,2\n3,4\n", "latin-1"))
+    with pytest.raises(UserError, match=r"line 1 is not UTF-8 text; save the file"):
+        open_source(write("a,b\n1,2\n3,4\n", "utf-16"))
+    with pytest.raises(UserError, match=r"line 1 holds NUL bytes, as UTF-16 does; save it as UTF-8"):
+        open_source(write("a,b\n1,2\n3,4\n", "utf-16-le"))
 
 
 def test_missing_entries_are_kept_where_they_are_allowed(write, save):

@@ -90,11 +90,12 @@ def test_file_that_ends_in_a_frame_head(tmp_path, tfds_files):
         TFRecordFiles([str(tmp_path / "a")])
 
 
-def test_truncated_array_record(prepared, tmp_path):
+@pytest.mark.parametrize("cut", [1, 20, 65536, 131072])
+def test_truncated_array_record(prepared, tmp_path, cut):
     shutil.copytree(prepared["array_record"], tmp_path / "d")
     shard = tmp_path / "d/tiny/1.2.0/tiny-train.array_record-00000-of-00001"
-    shard.write_bytes(shard.read_bytes()[:-20])
-    with pytest.raises(UserError, match=r"array_record"):
+    shard.write_bytes(shard.read_bytes()[:-cut])
+    with pytest.raises(UserError, match=r"array_record-00000-of-00001 … is damaged .*; prepare it again"):
         open_source("tfds:tiny", data_dir=str(tmp_path / "d"))
 
 
@@ -120,6 +121,20 @@ def test_damaged_record(prepared, tmp_path):
     source = open_source("tfds:tiny", data_dir=str(tmp_path / "d"))
     with pytest.raises(UserError, match=r"a record is damaged"):
         source.train[0]
+
+
+def test_array_record_with_flipped_bits(prepared, tmp_path):
+    shutil.copytree(prepared["array_record"], tmp_path / "d")
+    shard = tmp_path / "d/tiny/1.2.0/tiny-train.array_record-00000-of-00001"
+    data = shard.read_bytes()
+    middle = data.index(b"IDAT")
+    shard.write_bytes(data[:middle] + b"\xff" * 4 + data[middle + 4 :])
+    split = open_source("tfds:tiny", data_dir=str(tmp_path / "d")).train
+    for read in (lambda: arrays(split), split.labels, lambda: list(map(split.__getitem__, range(16)))):
+        with pytest.raises(
+            UserError, match=r"tiny-train.array_record-00000.* is damaged .*; prepare it again"
+        ):
+            read()
 
 
 def test_random_access_over_shards(prepared):

@@ -3,7 +3,7 @@
 import csv
 import math
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -19,13 +19,49 @@ def open_csv(source: str, path: str, options: Options) -> Parts:
     """Every column but `label_column` is a feature; a first line with no number in them is a header."""
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, strict=True)
-            rows = ((reader.line_num, row) for row in reader if row)
-            return _parse(source, rows, options)
+            return _parse(source, _rows(source, file), options)
     except OSError as error:
         raise UserError(f"{source}: cannot open {path} ({error.strerror})") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{source} is not UTF-8 text with commas between columns ({error})") from error
+    except UnicodeDecodeError as error:
+        line = _first_undecodable(path)
+        raise UserError(f"{source}: line {line} is not UTF-8 text; save the file in that encoding") from error
+
+
+def _rows(source: str, file: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
+    """The rows that are not empty, each with the number of its last line, from 1."""
+    reader = csv.reader(_text(source, file), strict=True)
+    start = 1
+    try:
+        for row in reader:
+            if row:
+                yield reader.line_num, row
+            start = reader.line_num + 1
+    except csv.Error as error:
+        raise UserError(
+            f"{source}: the row that begins in line {start} is not text with commas between columns ({error}); "
+            f"close its quotes"
+        ) from error
+
+
+def _text(source: str, file: Iterable[str]) -> Iterator[str]:
+    for number, line in enumerate(file, 1):
+        if "\0" in line:
+            raise UserError(f"{source}: line {number} holds NUL bytes, as UTF-16 does; save it as UTF-8 text")
+        yield line
+
+
+def _first_undecodable(path: str) -> int:
+    """The first line, from 1, that is not UTF-8: a reader decodes many at once and cannot say."""
+    with open(path, "rb") as file:
+        return next((number for number, line in enumerate(file, 1) if not _is_utf8(line)), 1)
+
+
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _parse(source: str, rows: Iterable[tuple[int, list[str]]], options: Options) -> Parts:
@@ -41,7 +77,9 @@ def _parse(source: str, rows: Iterable[tuple[int, list[str]]], options: Options)
 
     def add(line, row):
         if len(row) != len(first):
-            raise UserError(f"{source}: line {line} has {len(row)} columns where the first has {len(first)}")
+            raise UserError(
+                f"{source}: line {line} has {len(row)} columns where the first has {len(first)}; make them equal"
+            )
         values.extend(_number(source, line, names[i], row[i], missing) for i in features)
         if label is not None:
             labels.append(row[label])

@@ -6,36 +6,53 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from unsupjax.data.images import decode_image, header
+from unsupjax.data.images import UnreadableImage, decode_image, header
+from unsupjax.data.skipped import Skipped
 from unsupjax.data.splits import LazySplit, Options, Parts
 from unsupjax.errors import UserError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 TEST_FOLDERS = ("test", "val", "validation")
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar")
 
 Files = list[tuple[str, str | None]]  # (path, class name)
+Headers = dict[str, tuple[tuple[int, int], bool]]  # path: what images.header returns
 
 
 def open_folder(source: str, path: str, options: Options) -> Parts:
     """PATH/CLASS/*.png, or PATH/*.png without labels, or either below PATH/train and PATH/test (or val)."""
+    if os.path.isfile(path) and path.lower().endswith(ARCHIVES):
+        raise UserError(f"{source}: {path} is an archive; unpack it, and name the folder that it holds")
     if not os.path.isdir(path):
         raise UserError(f"{source}: there is no folder {path}")
     has_splits = os.path.isdir(os.path.join(path, "train"))
     train = _scan(source, os.path.join(path, "train") if has_splits else path)
     test = _scan_test(source, path, train) if has_splits else None
-    both = train + (test or [])
     names = None if train[0][1] is None else tuple(sorted({label for _, label in train}))
     _check_classes(source, names, test)
-    channels = _check_images(source, [file for file, _ in both], options.image_size)
-    make = functools.partial(_split, names=names, channels=channels, size=options.image_size)
-    return Parts(make(train), test and make(test), names)
+    skips = [Skipped(source, len(files), options.unreadable) for files in (train, test or [])]
+    headers = _headers(train, skips[0]) | _headers(test or [], skips[1])
+    channels = _check_images(source, headers, options.image_size)
+    make = functools.partial(_split, names, channels, options.image_size, headers)
+    return Parts(make(train, skips[0]), test and make(test, skips[1]), names)
 
 
-def _split(files: Files, names, channels: int, size: int) -> LazySplit:
+def _headers(files: Files, skipped: Skipped) -> Headers:
+    """The headers of those files that have a readable one."""
+    headers = {}
+    for path, _ in files:
+        try:
+            headers[path] = header(path)
+        except UnreadableImage as error:
+            skipped.add(path, error)
+    return headers
+
+
+def _split(names, channels: int, size: int, headers: Headers, files: Files, skipped: Skipped) -> LazySplit:
     numbers = {name: i for i, name in enumerate(names or ())}
-    records = [(file, numbers.get(label)) for file, label in files]
+    records = [(path, numbers.get(label)) for path, label in files if path in headers]
     decode = functools.partial(_decode, channels=channels, size=size)
-    return LazySplit(records, decode, _label if names else None, np.arange(len(records)))
+    return LazySplit(records, decode, _label if names else None, skipped, np.arange(len(records)))
 
 
 def _decode(record, channels: int, size: int):
@@ -62,7 +79,7 @@ def _scan(source: str, folder: str) -> Files:
     root = os.path.realpath(folder)
     entries = list(_entries(source, folder, root))
     classes = [entry for entry in entries if entry.is_dir()]
-    loose = [(entry.path, None) for entry in entries if _is_image(entry)]
+    loose = [(entry.path, None) for entry in entries if _is_image(source, entry)]
     if classes and loose:
         raise UserError(f"{source}: {folder} holds images beside folders; move {loose[0][0]} into one")
     files = [(path, entry.name) for entry in classes for path in _images(source, entry.path, root)] or loose
@@ -75,23 +92,31 @@ def _images(source: str, folder: str, root: str) -> Iterator[str]:
     for entry in _entries(source, folder, root):
         if entry.is_dir():
             yield from _images(source, entry.path, root)
-        elif _is_image(entry):
+        elif _is_image(source, entry):
             yield entry.path
 
 
 def _entries(source: str, folder: str, root: str) -> Iterator[os.DirEntry]:
-    """What a folder holds, sorted, less hidden files; refuses symbolic links to folders and out of `root`."""
-    with os.scandir(folder) as found:
-        entries = sorted((e for e in found if not e.name.startswith(".")), key=lambda e: e.name)
+    """What a folder holds, sorted, less hidden files; refuses symbolic links but to files in `root`."""
+    try:
+        with os.scandir(folder) as found:
+            entries = sorted((e for e in found if not e.name.startswith(".")), key=lambda e: e.name)
+    except OSError as error:
+        raise UserError(f"{source}: cannot list {folder} ({error.strerror})") from error
     for entry in entries:
-        inside = not entry.is_symlink() or os.path.realpath(entry.path).startswith(root + os.sep)
-        if not inside or (entry.is_symlink() and entry.is_dir()):
-            raise UserError(f"{source}: {entry.path} is a symbolic link to a folder or out of this one")
+        if entry.is_symlink():
+            inside = os.path.realpath(entry.path).startswith(root + os.sep)
+            if not (inside and os.path.isfile(entry.path)):  # entry.is_file() fails at links in a circle
+                raise UserError(f"{source}: {entry.path} is a symbolic link, and not to a file in {root}")
         yield entry
 
 
-def _is_image(entry: os.DirEntry) -> bool:
-    return entry.is_file() and entry.name.lower().endswith(SUFFIXES)
+def _is_image(source: str, entry: os.DirEntry) -> bool:
+    """Whether it is named as an image; refuses pipes and devices of such a name, which could be read forever."""
+    is_named = entry.name.lower().endswith(SUFFIXES) and not entry.is_dir()
+    if is_named and not entry.is_file():
+        raise UserError(f"{source}: {entry.path} is a pipe or a device, not a file; remove it")
+    return is_named
 
 
 def _check_classes(source: str, names, test: Files | None) -> None:
@@ -100,17 +125,13 @@ def _check_classes(source: str, names, test: Files | None) -> None:
             raise UserError(f"{source}: the class {label!r} of {path} is not among the classes of train")
 
 
-def _check_images(source: str, paths: list[str], size: int) -> int:
+def _check_images(source: str, headers: Headers, size: int) -> int:
     """The number of channels: 1 if all images are greyscale, else 3; without `size`, sizes must agree."""
-    if size:
-        return 1 if all(header(path)[1] for path in paths) else 3
-    first, grey = header(paths[0])
-    for path in paths[1:]:
-        shape, this_grey = header(path)
-        grey = grey and this_grey
-        if shape != first:
+    first, (width, height) = next((path, shape) for path, (shape, _) in headers.items())
+    for path, (shape, _) in headers.items():
+        if not size and shape != (width, height):
             raise UserError(
-                f"{source}: {paths[0]} is {first[0]}x{first[1]} and {path} is {shape[0]}x{shape[1]} pixels; "
+                f"{source}: {first} is {width}x{height} and {path} is {shape[0]}x{shape[1]} pixels; "
                 f"set config.data.image_size to resize all"
             )
-    return 1 if grey else 3
+    return 1 if all(grey for _, grey in headers.values()) else 3

@@ -1,6 +1,9 @@
 """Image files to uint8 arrays, with Pillow."""
 
+import contextlib
+import errno
 import os
+from collections.abc import Iterator
 from typing import BinaryIO
 
 import numpy as np
@@ -12,15 +15,36 @@ GREY_MODES = ("1", "L")
 DEEP_MODES = ("I", "F")  # more than 8 bits a channel, as "I;16": Pillow would clip them
 
 
-def header(path: str) -> tuple[tuple[int, int], bool]:
-    """(width, height) of an image file and whether it is greyscale, without decoding it."""
-    from PIL import Image
+class UnreadableImage(UserError):
+    """`(where, reason)`: a file or record that is damaged or no image, where others may be sound."""
+
+    def __str__(self) -> str:
+        return "{} is not a readable image ({}); repair or remove it".format(*self.args)
+
+
+@contextlib.contextmanager
+def _reading(where: str) -> Iterator[None]:
+    from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(path) as image:
-            return image.size, image.mode in GREY_MODES
+        yield
+    except UserError:
+        raise
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path} is not a readable image ({error}); repair or remove it") from error
+        # Pillow's errors have no number, and seeking as a damaged file says is EINVAL. All others are the disk's, and
+        # may pass: were such an image skipped, the next run would see other examples.
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise UserError(f"{where} cannot be read ({error.strerror}); mend that and try again") from error
+        unknown = isinstance(error, UnidentifiedImageError)  # whose words name an object's address
+        raise UnreadableImage(where, "of no known format" if unknown else str(error)) from error
+
+
+def header(path: str) -> tuple[tuple[int, int], bool]:
+    """(width, height) of an image file and whether it is greyscale, without decoding it; raises as `decode_image`."""
+    from PIL import Image
+
+    with _reading(path), Image.open(path) as image:
+        return image.size, image.mode in GREY_MODES
 
 
 def decode_image(where: str, file: str | os.PathLike | BinaryIO, channels: int, size: int = 0) -> np.ndarray:
@@ -37,20 +61,16 @@ def decode_image(where: str, file: str | os.PathLike | BinaryIO, channels: int, 
         uint8 `[H, W, channels]`; H = W = size if that is given.
 
     Raises:
-        UserError: not an image, a damaged one, or one of more than 8 bits a channel.
+        UnreadableImage: not an image, or a damaged one.
+        UserError: one of more than 8 bits a channel, or a file that cannot be read at all.
     """
     from PIL import Image
 
-    try:
-        with Image.open(file) as image:
-            if image.mode.startswith(DEEP_MODES):
-                raise UserError(f"{where} has more than 8 bits a channel ({image.mode}); convert it to 8")
-            image = image if image.mode == MODES[channels] else image.convert(MODES[channels])
-            pixels = np.asarray(_resize(image, size) if size else image)
-    except UserError:
-        raise
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UserError(f"{where} is not a readable image ({error}); repair or remove it") from error
+    with _reading(where), Image.open(file) as image:
+        if image.mode.startswith(DEEP_MODES):
+            raise UserError(f"{where} has more than 8 bits a channel ({image.mode}); convert it to 8")
+        image = image if image.mode == MODES[channels] else image.convert(MODES[channels])
+        pixels = np.asarray(_resize(image, size) if size else image)
     return pixels[..., None] if channels == 1 else pixels
 
 

@@ -57,6 +57,7 @@ def open_source(
     data_dir: str = "",
     missing: bool = False,
     examples: int = 0,
+    unreadable: float = 0.01,
     statistics: dict[str, list[float]] | None = None,
 ) -> Source:
     """Opens a data set.
@@ -86,6 +87,10 @@ def open_source(
         missing: allow NaN (in a csv also empty fields, "NA" and "?"): entries of a table that were not observed, for
             methods with an argument of this name.
         examples: keep at most this many training examples, drawn at random by `split_seed`; 0: all.
+        unreadable: of folder and tfds images: the greatest fraction of a split, as it is stored, that may be
+            unreadable. Each such image is skipped with a warning that names it; one that has a sound header is found
+            out when it is decoded, and the next readable example of its split stands in its place, so that batches
+            keep their shape and every feed sees the same examples. More are refused.
         statistics: mean and standard deviation to standardise with in place of the training split's: those of
             the `Source` that a model was trained on. Passed by programs, not by users.
 
@@ -95,12 +100,12 @@ def open_source(
     Raises:
         UserError: a source that does not exist, cannot be read or does not suit the arguments.
     """
-    _check(source, holdout, image_size, label_column)
+    _check(source, holdout, image_size, label_column, unreadable)
     if examples < 0:
         raise UserError(f"config.data.examples={examples} must be 0 (all) or more")
     kind, _, path = source.partition(":")
     path = path if kind == "tfds" else os.path.expanduser(path)
-    parts = KINDS[kind](source, path, Options(image_size, label_column, data_dir, missing))
+    parts = KINDS[kind](source, path, Options(image_size, label_column, data_dir, missing, unreadable))
     rng = np.random.default_rng(split_seed)
     if normal_label >= 0:
         train, test = _one_class(source, parts, normal_label, holdout, rng)
@@ -117,7 +122,7 @@ def open_source(
     return Source(source, train, test, parts.label_names, statistics)
 
 
-def _check(source: str, holdout: float, image_size: int, label_column: str) -> None:
+def _check(source: str, holdout: float, image_size: int, label_column: str, unreadable: float) -> None:
     kind, _, path = source.partition(":")
     if kind not in KINDS:
         raise UserError(
@@ -129,6 +134,8 @@ def _check(source: str, holdout: float, image_size: int, label_column: str) -> N
         raise UserError(f"config.data.source={source!r} should have the form {form}")
     if not 0 <= holdout < 1:
         raise UserError(f"config.data.holdout={holdout} must be a fraction: at least 0 and less than 1")
+    if not 0 <= unreadable < 1:
+        raise UserError(f"config.data.unreadable={unreadable} must be a fraction: at least 0 and less than 1")
     if image_size < 0 or (image_size and kind not in ("folder", "tfds")):
         raise UserError(f"config.data.image_size={image_size} must be 0, or positive with a folder or tfds")
     if label_column and kind != "csv":

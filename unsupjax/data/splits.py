@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from unsupjax.data.images import UnreadableImage
+from unsupjax.data.skipped import Skipped
 from unsupjax.errors import UserError
 
 BLOCK = 128  # records read at once: array_record takes many times longer for them one by one
@@ -48,30 +50,49 @@ class ArraySplit(Sequence):
 class LazySplit(Sequence):
     """Examples that are decoded from records when asked for. Picklable where its fields are.
 
+    In place of an example whose image is unreadable stands the next of the split that is not, with its own label: the
+    same one in whatever order examples are asked for.
+
     Attributes:
         records: random access to whatever `decode` takes: bytes, paths.
         decode: `record -> (x, label)`; label is None where `label` is.
         label: `record -> int` without decoding the input, or None where there are no labels.
+        skipped: counts the unreadable ones, and refuses too many.
         index: the records that belong to the split, int64 `[N]`.
     """
 
     records: Sequence
     decode: Callable
     label: Callable | None
+    skipped: Skipped
     index: np.ndarray
 
     def __len__(self) -> int:
         return len(self.index)
 
     def __getitem__(self, i: int) -> tuple[np.ndarray, Any]:
-        return self.decode(self.records[self.index[i]])
+        return self._example(i, self.records[self.index[i]])
+
+    def _example(self, i: int, record: Any) -> tuple[np.ndarray, Any]:
+        """Example `i`, which is decoded from `record`, or what stands in its place."""
+        for j in range(i, i + len(self)):
+            number = int(self.index[j % len(self)])
+            if number not in self.skipped.names:
+                try:
+                    return self.decode(record if j == i else self.records[number])
+                except UnreadableImage as error:
+                    self.skipped.add(number, error)
+        raise UserError(f"{self.skipped.where}: all {len(self)} images of a split of it are unreadable")
 
     def select(self, index: np.ndarray) -> "LazySplit":
         """The examples at `index` (int `[M]`), in that order."""
         return dataclasses.replace(self, index=self.index[index])
 
     def labels(self) -> np.ndarray | None:
-        """All labels, `[N]` int32, or None; reads every record, but decodes no input."""
+        """All labels, `[N]` int32, or None; reads every record, but decodes no input.
+
+        Of an unreadable image, that is its own label, and not as in `gather` the label of what stands in its place.
+        """
         if self.label is None:
             return None
         y = np.empty(len(self), np.int32)
@@ -83,7 +104,11 @@ class LazySplit(Sequence):
         return y
 
     def gather(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """Inputs `[M, ...]` and labels `[M]` (or None) at `index` (int `[M]`), decoded in threads."""
+        """Inputs `[M, ...]` and labels `[M]` (or None) at `index` (int `[M]`), decoded in threads.
+
+        Raises:
+            UserError: too many images are unreadable, or inputs differ in shape.
+        """
         first, _ = self[index[0]]
         x = np.empty((len(index), *first.shape), first.dtype)
         y = None if self.label is None else np.empty(len(index), np.int32)
@@ -91,7 +116,7 @@ class LazySplit(Sequence):
         def fill(rows):
             records = _read(self.records, self.index[index[rows]])
             for row, record in zip(range(rows.start, rows.stop), records, strict=True):
-                value, label = self.decode(record)
+                value, label = self._example(index[row], record)
                 _same_shape(first, value)
                 x[row] = value
                 if y is not None:
@@ -110,7 +135,8 @@ class Options(NamedTuple):
     image_size: int
     label_column: str
     data_dir: str
-    missing: bool = False
+    missing: bool
+    unreadable: float
 
 
 class Parts(NamedTuple):
@@ -136,7 +162,7 @@ def arrays(split: Split, limit: int | None = None) -> tuple[np.ndarray, np.ndarr
         Inputs `[N, H, W, C]` uint8 (images) or `[N, D]` float32 (tables), and labels `[N]` int32 or None.
 
     Raises:
-        UserError: `limit` is below 1, or an example cannot be decoded.
+        UserError: `limit` is below 1, or examples cannot be decoded.
     """
     if limit is not None and limit < 1:
         raise UserError(f"limit={limit} leaves no examples; give at least 1, or None for all")

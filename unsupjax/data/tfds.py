@@ -3,12 +3,13 @@
 import functools
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from unsupjax.data.checks import clean_inputs
 from unsupjax.data.images import MODES, decode_image
+from unsupjax.data.skipped import Skipped
 from unsupjax.data.splits import ArraySplit, LazySplit, Options, Parts
 from unsupjax.data.tfds_dirs import find_or_prepare
 from unsupjax.data.tfrecord import TFRecordFiles
@@ -26,7 +27,7 @@ def open_tfds(source: str, path: str, options: Options) -> Parts:
         raise UserError(f"{source} has no train split, but {', '.join(info.splits)}")
     x_key, y_key = _keys(source, info)
     decode, label = _decoders(source, info.features, x_key, y_key, options.image_size)
-    open_split = functools.partial(_split, source, decode=decode, label=label)
+    open_split = functools.partial(_split, source, decode=decode, label=label, unreadable=options.unreadable)
     train = open_split(info.splits["train"])
     tests = (open_split(info.splits[name]) for name in TEST_SPLITS if name in info.splits)
     test = next((split for split in tests if y_key is None or label(split.records[0]) >= 0), None)
@@ -110,14 +111,16 @@ def _parse(source, features, record, decoders=None) -> dict:
         raise UserError(f"{source}: a record is damaged ({error}); prepare it again") from error
 
 
-def _split(source: str, split, decode, label) -> LazySplit:
+def _split(source: str, split, decode, label, unreadable: float) -> LazySplit:
     records = _records(source, split)
     if len(records) != split.num_examples or not len(records):
         raise UserError(
             f"{source}: the files of split {split.name!r} hold {len(records)} records where "
             f"dataset_info.json says {split.num_examples}; prepare it again"
         )
-    return LazySplit(records, decode, label, np.arange(len(records)))
+    where = f"{source}, split {split.name!r}"
+    skipped = Skipped(where, len(records), unreadable, "record {}, ")
+    return LazySplit(records, decode, label, skipped, np.arange(len(records)))
 
 
 def _records(source: str, split) -> Sequence[bytes]:
@@ -130,9 +133,31 @@ def _records(source: str, split) -> Sequence[bytes]:
         return TFRecordFiles(paths)
     if file_format != "array_record":
         raise UserError(f"{source} is stored as {file_format}; prepare it as array_record or tfrecord")
-    from array_record.python.array_record_data_source import ArrayRecordDataSource
+    return ArrayRecords(source, paths)
 
-    try:
-        return ArrayRecordDataSource(paths)
-    except Exception as error:  # array_record raises plain Exceptions of its C++ status
-        raise UserError(f"{source}: a file of {paths[0]} … is damaged ({error}); prepare it again") from error
+
+class ArrayRecords(Sequence):
+    """The records of array_record files; damage, found when they are opened or read, is a UserError."""
+
+    def __init__(self, source: str, paths: list[str]):
+        """Opens the files of a split of `source`."""
+        from array_record.python.array_record_data_source import ArrayRecordDataSource
+
+        self._where = f"{source}: a file of {paths[0]} …"
+        self._records = self._sound(lambda: ArrayRecordDataSource(paths))
+
+    def _sound(self, read: Callable):
+        try:
+            return read()
+        except Exception as error:  # array_record raises plain Exceptions of its C++ status
+            raise UserError(f"{self._where} is damaged ({error}); prepare it again") from error
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __getitem__(self, i: int) -> bytes:
+        return self._sound(lambda: self._records[i])
+
+    def __getitems__(self, index: list[int]) -> list[bytes]:
+        """Many records at once."""
+        return self._sound(lambda: self._records.__getitems__(index))
