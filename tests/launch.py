@@ -57,7 +57,8 @@ def start_many(count, *arguments, cwd, devices=1, script=ROOT / "train.py", **ch
     joined = [f"--coordinator=localhost:{port}", f"--num_processes={count}"]
     changes = {"JAX_NUM_CPU_DEVICES": str(devices), "PJRT_NPROC": "64", **changes}
     return [
-        start(*joined, f"--process_id={i}", *arguments, cwd=cwd, script=script, **changes) for i in range(count)
+        start(*joined, f"--process_id={i}", *arguments, cwd=cwd, script=script, **changes)
+        for i in range(count)
     ]
 
 

@@ -9,15 +9,11 @@ import os
 import pathlib
 
 import jax
-
-jax.config.update("jax_default_matmul_precision", "highest")
-jax.config.update("jax_threefry_partitionable", True)
-
 import numpy as np
-from test_methods import BATCH, SHAPE, STEPS, make
+from test_methods import BATCH, STEPS, make
 
-from unsupjax.data.feeds import resident, streaming
 from unsupjax.data.digits import open_digits
+from unsupjax.data.feeds import resident, streaming
 from unsupjax.loop import compile_block
 from unsupjax.parallel import (
     axis_name,

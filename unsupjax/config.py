@@ -139,10 +139,17 @@ def _filled(section: str, factory: Callable, given: dict) -> dict:
     known = defaults(factory, skip=("name", "parent", "classes"))
     if factory in OPTIMIZERS.values():
         known |= {"learning_rate": 1e-3} | defaults(wrap)
-    for field in given:
+    for field, value in given.items():
         if field not in known:
             raise UserError(f"config.{section}.{field} is unknown; {nearest(field, known)}")
+        _check_type(f"config.{section}.{field}", value, known[field])
     return known | given
+
+
+def _check_type(field: str, value, default) -> None:
+    also = {float: (int, float), tuple: (tuple, list)}.get(type(default), type(default))
+    if not isinstance(value, also) or (isinstance(value, bool) and not isinstance(default, bool)):
+        raise UserError(f"{field}={value!r} must be of type {type(default).__name__}, such as {default!r}")
 
 
 def sections_of(method: str) -> tuple[str, ...]:
@@ -224,6 +231,8 @@ def experiment(
         "fsdp": fsdp,
         "profile_steps": profile_steps,
     }
+    for field, value in config.items():
+        _check_type(f"config.{field}", value, inspect.signature(experiment).parameters[field].default)
     sections = {"method": method} | {section: described[section] or usual[section] for section in taken}
     for section, given in sections.items():
         factory = choose(f"config.{section}.name", given["name"], FACTORIES[section])
@@ -238,9 +247,10 @@ def experiment(
 
 def _data_section(given: dict) -> dict:
     known = defaults(data_settings) | defaults(open_source)
-    for field in given:
+    for field, value in given.items():
         if field not in known:
             raise UserError(f"config.data.{field} is unknown; {nearest(field, known)}")
+        _check_type(f"config.data.{field}", value, known[field])
     return known | given
 
 

@@ -90,7 +90,11 @@ def load(folder: str | pathlib.Path) -> tuple[Experiment, Any]:
     """
     folder = pathlib.Path(folder)
     # A run of an earlier version may lack fields that there are now: they have their defaults.
-    config = configs.experiment(**workdir.read_config(folder).to_dict())
+    try:
+        config = configs.experiment(**workdir.read_config(folder).to_dict())
+    except (TypeError, AttributeError, KeyError) as error:
+        raise UserError(f"{folder / 'config.json'} is no config of this version ({error})") from error
+    configs.check(config)
     experiment = experiments.prepare(config, _saved_statistics(config, folder))
     checkpoints = _open_checkpoints(config, folder, read_only=True)
     restored = checkpoints.restore(experiment.abstract, experiment.shardings)

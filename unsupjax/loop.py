@@ -99,7 +99,9 @@ class Program:
 
     def prepare(self, state: Any, block: Any, *shared: Any) -> Callable:
         """The executable for blocks like this one."""
-        if self._parts > 1:  # pmap compiles at its first call: its executables take no other processes' shares
+        if (
+            self._parts > 1
+        ):  # pmap compiles at its first call: its executables take no other processes' shares
             return self._jitted
         length = block_length(block)
         if length not in self._compiled:

@@ -14,7 +14,8 @@ import ml_collections
 
 from unsupjax.errors import UserError
 
-ANY_TIME = ("config.profile_steps",)  # fields that may change from one start of a run to the next
+# Fields that may change from one start of a run to the next: they do not change what it computes.
+ANY_TIME = ("config.fsdp", "config.parallel", "config.profile_steps")
 
 
 def check_writable(workdir: pathlib.Path) -> None:
@@ -57,13 +58,12 @@ def read_config(workdir: pathlib.Path) -> ml_collections.ConfigDict:
 
 def _is_outlined(saved) -> bool:
     """Whether `saved` is made of scalars and sections as a config is; which fields they have is not looked at."""
-    scalars = {"seed": int, "dtype": str, "parallel": str}
     if not isinstance(saved, dict):
         return False
-    sections = {name: value for name, value in saved.items() if name not in scalars}
+    sections = {name: value for name, value in saved.items() if isinstance(value, dict)}
     return (
-        all(isinstance(saved.get(name, kind()), kind) for name, kind in scalars.items())
-        and all(isinstance(s, dict) and isinstance(s.get("name", ""), str) for s in sections.values())
+        all(isinstance(value, str | int | float) for name, value in saved.items() if name not in sections)
+        and all(isinstance(section.get("name", ""), str) for section in sections.values())
         and "data" in sections
         and "name" in sections.get("method", {})
     )
