@@ -21,7 +21,8 @@ The model of a step:
   latency     2 log2(n) hops for each all-reduce, log2(n) for other collectives, 1 for a permutation: what trees and
               hierarchical algorithms take, and a torus whose sides are the cube root of n as well. A ring's n - 1
               hops would be 4,095 for each message
-Efficiency without overlap: compute / (compute + network); with: compute / max(compute, network).
+Efficiency without overlap: compute / (work + network); with: compute / max(work, network). Work is compute where the
+program divides all of it over the devices, and more where each of them repeats a part ("work at 256": how much more).
 """
 
 import argparse
@@ -117,7 +118,8 @@ class Counted(NamedTuple):
         messages: `{kind: collectives a step}`, on the largest mesh but one.
         misfit: how far the largest mesh is from the fit, relative; nan where a loop's trip count is unknown.
         most: bytes that a device sends in the costliest step on 8 devices.
-        largest: the largest collectives on the largest mesh.
+        largest: the collectives on the largest mesh.
+        work: (a, c), operations that XLA counts in the program of one of n devices: a + c n.
         tile: rows of the global batch beyond which every device gathers all of them; 0: never.
         row: bytes of a row.
     """
@@ -131,6 +133,7 @@ class Counted(NamedTuple):
     misfit: float
     most: float
     largest: list
+    work: tuple
     tile: int = 0
     row: int = 0
 
@@ -165,11 +168,17 @@ def trained(state) -> int:
 
 
 @contextlib.contextmanager
-def on_accelerator(backend: str = "tpu"):
-    """Makes the package choose kinds of operation as it does on accelerators, and tiles and loops as on `backend`."""
+def on_accelerator():
+    """Makes the package choose tiles and kinds of operation as it does on accelerators; short loops stay unrolled."""
+    rows = nearest.tile_rows
+
+    def tile_rows(n, k):
+        with mock.patch.object(jax, "default_backend", lambda: "tpu"):
+            return rows(n, k)
+
     usual = lambda *args, default, **_: default(*args)
     with (
-        mock.patch.object(jax, "default_backend", lambda: backend),
+        mock.patch.object(nearest, "tile_rows", tile_rows),
         mock.patch.object(jax.lax, "platform_dependent", usual),
     ):
         yield
@@ -192,7 +201,7 @@ def operations(case: Case, batch: int, per_device: int) -> float:
     """
     if k := units(case):
         return 2.0 * batch * math.prod(case.data[0]) * k
-    with on_accelerator("cpu"):
+    with on_accelerator():
         program, _, _ = lowered(case, "jit", HOST, per_device)
     return program.cost_analysis()["flops"] / HOST
 
@@ -200,11 +209,12 @@ def operations(case: Case, batch: int, per_device: int) -> float:
 def count(case: Case, executor: str, per_device: int) -> Counted:
     """Compiles a case for all meshes and counts."""
     executor = case.executor or executor
-    found, most = {}, 0.0
+    found, work, most = {}, {}, 0.0
     for n in MESHES:
         with on_accelerator():
             program, batch, state = lowered(case, executor, n, per_device)
-        text = program.compile().as_text()
+        program = program.compile()
+        text, work[n] = program.as_text(), {"work": program.cost_analysis()["flops"]}
         found[n] = collectives(text, case.branch)
         if n == HOST:
             most = sum(c.sent for c in collectives(text, "most"))
@@ -213,15 +223,23 @@ def count(case: Case, executor: str, per_device: int) -> Counted:
     messages = {}
     for c in found[HOST]:
         messages[c.kind] = messages.get(c.kind, 0) + c.times
-    name = case.config + (f" ({executor})" if executor != "jit" else "")
-    flops = operations(case, batch, per_device)
     tile = 0
     if (k := units(case)) and executor == "jit":
         with on_accelerator():
             tile = nearest.tile_rows(2**40, k)
-    row = 4 * math.prod(case.data[0])
     return Counted(
-        name, flops, batch, trained(state), sizes, messages, misfit, most, found[MESHES[-1]], tile, row
+        name=case.config + (f" ({executor})" if executor != "jit" else ""),
+        flops=operations(case, batch, per_device),
+        batch=batch,
+        trained=trained(state),
+        sizes=sizes,
+        messages=messages,
+        misfit=misfit,
+        most=most,
+        largest=found[MESHES[-1]],
+        work=fit(work)[0]["work"],
+        tile=tile,
+        row=4 * math.prod(case.data[0]),
     )
 
 
@@ -262,6 +280,18 @@ def sends(counted: Counted, n: int) -> float:
     return sum(sent(kind, size, n) for kind, size in sizes_at(counted, n).items())
 
 
+def growth(counted: Counted, n: int) -> float:
+    """What one of n devices computes, as a multiple of its share: above 1 where devices repeat each other's work.
+
+    By the programs' operations, since the unoptimised one does not say what is divided; a hundredth is noise.
+    """
+    if gathers(counted, n):
+        return n
+    a, c = counted.work
+    multiple = (a + c * n) / (a + c)
+    return multiple if abs(c) * MESHES[-1] > 0.01 * a else 1.0
+
+
 def transfer(kind: str, size: float, n: int, chip: Chip) -> float:
     """Seconds that the bytes of a collective take."""
     if not chip.between or n <= HOST:
@@ -291,7 +321,7 @@ def efficiency(counted: Counted, n: int, chip: Chip, share: float) -> tuple[floa
     compute = counted.flops / (share * chip.peak)
     network = latency(counted, n, chip)
     network += sum(transfer(kind, size, n, chip) for kind, size in sizes_at(counted, n).items())
-    work = n * compute if gathers(counted, n) else compute
+    work = compute * growth(counted, n)
     return compute / (work + network), compute / max(work, network)
 
 
@@ -300,6 +330,8 @@ def batch_for(counted: Counted, n: int, chip: Chip, share: float, goal: float = 
     if sizes_at(counted, n).get("all-reduce", 0) < 0.99 * sum(sizes_at(counted, n).values()):
         return "-"
     low, _ = efficiency(counted, n, chip, share)
+    if growth(counted, n) != 1:
+        return "-"
     return f"{counted.batch * goal / (1 - goal) * (1 - low) / low:,.0f}"
 
 
@@ -352,8 +384,10 @@ def print_efficiency(rows: list[Counted], chips: list[str], share: float) -> Non
     columns = [f"{chip}, {n:,}" for chip in chips for n in TARGETS]
     print("\n| config | batch a device |", " | ".join(f"{chip}, compute" for chip in chips), end=" | ")
     print(" | ".join(columns), end=" | ")
-    print(f"latency, {chips[0]}, {TARGETS[-1]:,} | batch a device for 90 %, {chips[0]}, {TARGETS[-1]:,} |")
-    print("|---" * (4 + len(chips) + len(columns)) + "|")
+    print(
+        f"latency, {chips[0]}, {TARGETS[-1]:,} | batch a device for 90 %, {chips[0]}, {TARGETS[-1]:,} | work at 256 |"
+    )
+    print("|---" * (5 + len(chips) + len(columns)) + "|")
     for row in rows:
         cells = [f"{row.flops / share / CHIPS[chip].peak * 1e6:,.1f} µs" for chip in chips]
         for chip in chips:
@@ -362,6 +396,7 @@ def print_efficiency(rows: list[Counted], chips: list[str], share: float) -> Non
                 cells.append("-" if n > CHIPS[chip].largest else f"{low:.0%} - {high:.0%}")
         last = (TARGETS[-1], CHIPS[chips[0]])
         cells += [f"{latency(row, *last) * 1e6:,.0f} µs", batch_for(row, *last, share)]
+        cells.append(f"x {growth(row, 256):.3g}")
         print("|", " | ".join([row.name + mark(row), str(row.batch), *cells]), "|")
 
 
@@ -403,7 +438,8 @@ def main():
     # Leaves the partitioner and its collectives as they are, and compiles gradients of convolutions many times faster.
     jax.config.update("jax_disable_most_optimizations", not options.full)
     rows = []
-    for case in CASES:
+    cases = dict.fromkeys(case._replace(executor=case.executor or options.executor) for case in CASES)
+    for case in cases:
         if any(part in case.config for part in options.only):
             print(case.config, file=sys.stderr, flush=True)
             rows.append(count(case, options.executor, options.per_device))

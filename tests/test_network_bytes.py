@@ -11,6 +11,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from unsupjax.parallel import AXIS, make_mesh
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "benchmarks"))
+import network
 from hlo_bytes import bytes_of, collectives, group_size, parse, sent, totals
 
 N = 8
@@ -207,3 +208,50 @@ def test_ring_algorithm():
     assert sent("all-reduce", 100, 4) == 150
     assert sent("all-gather", 100, 4) == sent("reduce-scatter", 100, 4) == sent("all-to-all", 100, 4) == 75
     assert sent("collective-permute", 100, 4) == 100
+
+
+def counted(**changed):
+    """A method that all-reduces 1 MB and gathers 1 kB of each device."""
+    sizes = {"all-reduce": (1e6, 0.0), "all-gather": (0.0, 1e3)}
+    fields = {
+        "name": "m",
+        "flops": 1e12,
+        "batch": 4,
+        "trained": 0,
+        "sizes": sizes,
+        "messages": {"all-reduce": 3},
+    }
+    fields |= {"misfit": 0.0, "most": 0.0, "largest": [], "work": (1e12, 0.0), "tile": 0, "row": 10}
+    return network.Counted(**fields | changed)
+
+
+def test_fit_finds_the_line_and_what_departs_from_it():
+    at = lambda n: {"all-reduce": 100, "all-gather": 10 * n}
+    sizes, off = network.fit({n: at(n) for n in (4, 8, 16)})
+    assert sizes == {"all-reduce": (100, 0), "all-gather": (0, 10)} and off == 0
+    _, off = network.fit({4: at(4), 8: at(8), 16: {"all-reduce": 100, "all-gather": 100}})
+    assert off == pytest.approx(60 / 200)
+
+
+def test_what_a_device_sends_and_how_long_that_takes():
+    m = counted()
+    assert network.sends(m, 8) == pytest.approx(2 * 7 / 8 * 1e6 + 7 * 1e3)
+    chip = network.Chip(peak=1e15, link=1e9, hop=1e-6, largest=4096)
+    low, high = network.efficiency(m, 8, chip, 0.5)
+    compute, moved, wait = 2e-3, (2 * 7 / 8 * 1e6 + 7e3) / 1e9, 3 * 2 * 3 * 1e-6
+    assert low == pytest.approx(compute / (compute + moved + wait)) and high == 1
+    hosts = network.CHIPS["H100"]
+    assert network.transfer("all-reduce", 1e6, 8, hosts) == pytest.approx(1.75e6 / hosts.link)
+    slow = 2 * 31 / 32 * 1e6 / 8 / hosts.between
+    assert network.transfer("all-reduce", 1e6, 256, hosts) == pytest.approx(1.75e6 / hosts.link + slow)
+
+
+def test_repeated_work_lowers_the_efficiency():
+    chip = network.Chip(peak=1e15, link=1e15, hop=0.0, largest=4096)
+    half = counted(work=(1e12, 1e12))
+    assert network.growth(half, 8) == 4.5
+    assert network.efficiency(half, 8, chip, 0.5)[0] == pytest.approx(1 / 4.5, rel=1e-3)
+    assert network.growth(counted(work=(1e12, 1e8)), 4096) == 1  # noise
+    tiled = counted(tile=100)
+    assert network.growth(tiled, 25) == 1 and network.growth(tiled, 26) == 26
+    assert network.sizes_at(tiled, 26) == {"all-gather": 26 * 4 * 10}
