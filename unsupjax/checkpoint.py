@@ -269,6 +269,8 @@ class Checkpoints:
     def _writing(self) -> Iterator[None]:
         try:
             yield
+        except jax.errors.JaxRuntimeError:  # another process is gone
+            raise
         except Exception as error:  # orbax and tensorstore have no one type for a full disk
             raise UserError(
                 f"a checkpoint could not be written to {self.directory} ({_first_line(error)}): make room there, or "
