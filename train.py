@@ -8,6 +8,7 @@ docs/pods.md.
 import pathlib
 import re
 import sys
+from logging import getLogger
 
 from absl import app, flags, logging
 from jax.errors import JaxRuntimeError
@@ -63,7 +64,8 @@ def parse(argv: list[str]) -> list[str]:
 
 def main(argv: list[str]) -> None:
     """Runs what the flags say; a fault of the user's is one line and exit status 1."""
-    logging.set_verbosity(logging.WARNING)  # orbax tells of every file it writes
+    logging.set_verbosity(logging.ERROR)  # orbax tells of every file it writes
+    getLogger("unsupjax").setLevel("WARNING")
     workdir = FLAGS.workdir or f"runs/{pathlib.Path(config_path()).stem}"
     keep_compiled()
     try:

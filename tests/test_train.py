@@ -1,9 +1,7 @@
 """The command line, in processes of its own: errors, signals, kills."""
 
 import json
-import random
 import signal
-import time
 
 import pytest
 from launch import LONG, QUICK, start, steps, train, wait_for
@@ -63,20 +61,3 @@ def test_a_signal_saves_and_ends_cleanly(signum, tmp_path):
     assert "run the same command to go on" in output
     stopped = int(output.split("stopped at step ")[1].split()[0])
     assert steps(tmp_path / "run")[-1] == stopped < 30000
-
-
-@pytest.mark.parametrize("seed", [0, 1])
-def test_a_kill_at_any_instant_loses_only_what_was_not_saved(seed, tmp_path):
-    process = start(*LONG, "--workdir=run", cwd=tmp_path)
-    wait_for(lambda: len(steps(tmp_path / "run")) > 1, process)
-    time.sleep(random.Random(seed).uniform(0, 0.5))
-    process.kill()
-    process.communicate()
-    newest = steps(tmp_path / "run")[-1]
-    process = start(*LONG, "--workdir=run", cwd=tmp_path)
-    wait_for(lambda: steps(tmp_path / "run")[-1] > newest, process)
-    process.terminate()
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode == 0 and "damaged" not in output, output
-    resumed = int(output.split("steps from step ")[1].split()[0])
-    assert resumed == newest

@@ -6,9 +6,12 @@ step to the first that is whole.
 """
 
 import contextlib
+import errno
 import json
 import logging
+import os
 import pathlib
+import shutil
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -156,7 +159,14 @@ class Checkpoints:
         sealed = _seal(content | {"protected": self._policy.protected})
         args = ocp.args.Composite(state=ocp.args.StandardSave(copy.state), sealed=ocp.args.JsonSave(sealed))
         with self._writing():
+            self._check_room(copy.state)
             self._manager.save(step, args=args, force=True)
+
+    def _check_room(self, state: Any) -> None:
+        """Beforehand: what fails in orbax's threads fails with pages of their tracebacks."""
+        needed = 2**20 + sum(x.nbytes for x in jax.tree.leaves(state))
+        if any_process(is_primary() and shutil.disk_usage(self.directory).free < needed):
+            raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}; it needs {needed / 2**20:.1f} MiB")
 
     def steps(self) -> list[int]:
         """Steps of the checkpoints there are, oldest first."""
@@ -273,7 +283,7 @@ class Checkpoints:
             raise
         except Exception as error:  # orbax and tensorstore have no one type for a full disk
             raise UserError(
-                f"a checkpoint could not be written to {self.directory} ({_first_line(error)}): make room there, or "
+                f"a checkpoint cannot be written to {self.directory} ({_first_line(error)}): make room there, or "
                 f"make it writable, and run the same command to go on from {self._last_words()}"
             ) from error
 

@@ -46,7 +46,7 @@ def fit(config: ml_collections.ConfigDict, folder: str | pathlib.Path) -> dict[s
         workdir.check_config(folder, config)
         experiment = experiments.prepare(config, _saved_statistics(config, folder))
         run, feed = experiments.compile_run(experiment, experiments.make_feed(experiment))
-    with contextlib.ExitStack() as held:
+    with contextlib.ExitStack() as held, workdir.writing(folder):
         with together():
             if is_primary():
                 held.enter_context(workdir.locked(folder))
@@ -79,7 +79,8 @@ def evaluate(folder: str | pathlib.Path) -> dict[str, float]:
         UserError: no run in the folder, or no whole checkpoint.
     """
     folder = pathlib.Path(folder)
-    return _finish(*load(folder), folder)
+    with workdir.writing(folder):
+        return _finish(*load(folder), folder)
 
 
 def load(folder: str | pathlib.Path) -> tuple[Experiment, Any]:
@@ -216,18 +217,9 @@ class Recorder:
             speed = {"examples_per_second": report.examples_per_second}
             speed |= {"peak_share": share} if share else {}
             rates = {name: rate(report.step - 1) for name, rate in self._rates.items()}
-            self._write(report.step, report.metrics | rates | speed | memory())
+            self._writer.write(report.step, report.metrics | rates | speed | memory())
             self._progress.show(report, share)
         self._warn(report)
-
-    def _write(self, step: int, metrics: dict[str, float]) -> None:
-        try:
-            self._writer.write(step, metrics)
-        except OSError as error:
-            raise UserError(
-                f"the metrics could not be written to {self._folder} ({error.strerror}): make room there, or make it "
-                "writable, and run the same command to go on from the newest checkpoint"
-            ) from error
 
     def _warn(self, report: loop.Report) -> None:
         """Says what the method finds wrong with its metrics, once, and when it is over."""
@@ -256,7 +248,7 @@ class Recorder:
             results = experiments.judge(self._experiment, judged, names)
             self._latest |= results
             if self._speak:
-                self._write(step, results)
+                self._writer.write(step, results)
         if config.evaluate.film:
             experiments.draw_frames(self._experiment, state, self._folder, step)
         self.saved = time.monotonic()

@@ -203,12 +203,10 @@ def lost(error: Exception) -> str:
 
 
 def leave(message: str) -> None:
-    """Ends the program with a message and status 1, without waiting for processes that may be gone."""
-    if not jax.distributed.is_initialized():
-        sys.exit(message)
+    """Ends the program with a message and status 1, without waiting for threads or processes that may be stuck."""
     print(message, file=sys.stderr)
     sys.stdout.flush()
     sys.stderr.flush()
-    if is_primary():
+    if jax.distributed.is_initialized() and is_primary():
         time.sleep(1)  # it holds the coordinator: whoever fails for the same reason should end first
     os._exit(1)

@@ -1,6 +1,7 @@
 """The folder of a run: its config, its metrics and what else it leaves."""
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -16,6 +17,8 @@ from unsupjax.errors import UserError
 
 # Fields that may change from one start of a run to the next: they do not change what it computes.
 ANY_TIME = ("config.fsdp", "config.parallel", "config.profile_steps")
+
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG)
 
 
 def check_writable(workdir: pathlib.Path) -> None:
@@ -101,6 +104,20 @@ def write_json(path: pathlib.Path, content: dict) -> None:
 
 
 @contextlib.contextmanager
+def writing(workdir: pathlib.Path) -> Iterator[None]:
+    """Tells of a disk that is full or read-only by a `UserError`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        raise UserError(
+            f"--workdir={workdir} cannot be written ({error.strerror}): make room there, or make it writable, and run "
+            "the same command to go on from the newest checkpoint"
+        ) from error
+
+
+@contextlib.contextmanager
 def locked(workdir: pathlib.Path) -> Iterator[None]:
     """Makes `workdir` and holds it for this run alone.
 
@@ -147,7 +164,8 @@ class MetricsWriter:
 
     def __init__(self, workdir: pathlib.Path, step: int):
         """Continues the metrics of `workdir` from `step`."""
-        from tensorboardX import SummaryWriter
+        from tensorboardX.event_file_writer import EventsWriter
+        from tensorboardX.proto.event_pb2 import Event, SessionLog
 
         path = workdir / "metrics.jsonl"
         kept = [line for line in _lines(path) if json.loads(line)["step"] <= step]
@@ -155,19 +173,29 @@ class MetricsWriter:
         partial.write_text("".join(line + "\n" for line in kept))
         partial.replace(path)
         self._file = path.open("a")
-        self._events = SummaryWriter(str(workdir / "tensorboard"), purge_step=step + 1)
+        (workdir / "tensorboard").mkdir(exist_ok=True)
+        # Not SummaryWriter, whose thread keeps events back for minutes and dies of a full disk with a traceback.
+        self._events = EventsWriter(str(workdir / "tensorboard" / "events"))
+        restart = Event(wall_time=time.time(), step=step + 1, session_log=SessionLog(status=SessionLog.START))
+        self._events.write_event(restart)
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
-        """One line and one event for each metric."""
+        """One line and one event for each metric, on disk when this returns."""
+        from tensorboardX.proto.event_pb2 import Event
+        from tensorboardX.summary import scalar
+
         self._file.write(json.dumps({"step": step} | dict(metrics)) + "\n")
         self._file.flush()
         for name, value in metrics.items():
-            self._events.add_scalar(name, value, step)
+            self._events.write_event(Event(wall_time=time.time(), step=step, summary=scalar(name, value)))
+        self._events.flush()
 
     def close(self) -> None:
-        """Flushes both files."""
-        self._file.close()
-        self._events.close()
+        """Closes both files."""
+        with contextlib.suppress(OSError):  # what a full disk did not take was told when it was written
+            self._file.close()
+        with contextlib.suppress(OSError):
+            self._events.close()
 
 
 def _lines(path: pathlib.Path) -> list[str]:
