@@ -24,9 +24,10 @@ LONG = [
 
 
 def environment(**changes):
-    """That of a process with one CPU device."""
+    """That of a process with one CPU device; None removes a variable."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("SLURM_", "OMPI_", "PYTEST_"))}
-    return kept | {"JAX_PLATFORMS": "cpu", "JAX_COMPILATION_CACHE_DIR": str(CACHE)} | changes
+    changed = kept | {"JAX_PLATFORMS": "cpu", "JAX_COMPILATION_CACHE_DIR": str(CACHE)} | changes
+    return {name: value for name, value in changed.items() if value is not None}
 
 
 def train(*arguments, cwd, **changes):

@@ -7,7 +7,16 @@ import numpy as np
 import optax
 import pytest
 
-from unsupjax.config import FACTORIES, build, check, defaults, experiment, optimizer, sections_of
+from unsupjax.config import (
+    FACTORIES,
+    build,
+    check,
+    defaults,
+    experiment,
+    learning_rates,
+    optimizer,
+    sections_of,
+)
 from unsupjax.errors import UserError
 from unsupjax.methods import METHODS
 from unsupjax.optimizers import constant, cosine
@@ -179,3 +188,29 @@ def test_sgd_takes_momentum():
     for expected in (-0.5, -0.75):
         updates, state = tx.update(grads, state)
         np.testing.assert_allclose(updates["w"], expected)
+
+
+def test_learning_rates_are_those_of_the_optimizers():
+    """At each step, of an optimizer that accumulates and of a discriminator's that is updated several times."""
+    config = experiment(
+        data={"source": "digits"},
+        method={"name": "gan", "n_critic": 3},
+        generator={"name": "mlp"},
+        discriminator={"name": "mlp"},
+        generator_optimizer={"name": "sgd", "learning_rate": 0.1, "accumulate": 2},
+        discriminator_optimizer={"name": "sgd", "learning_rate": 0.2},
+        schedule={"name": "cosine", "warmup": 0.2},
+    )
+    rates = learning_rates(config, 50)
+    assert set(rates) == {"generator_learning_rate", "discriminator_learning_rate"}
+    generator = cosine(0.1, 25, warmup=0.2)
+    discriminator = cosine(0.2, 150, warmup=0.2)
+    for step in (0, 1, 7, 20, 49):
+        assert rates["generator_learning_rate"](step) == pytest.approx(float(generator(step // 2)))
+        assert rates["discriminator_learning_rate"](step) == pytest.approx(float(discriminator(step * 3)))
+
+
+def test_values_of_another_type_are_refused():
+    for changes in ({"train": {"batch_size": "many"}}, {"seed": 1.5}, {"checkpoint": {"keep": True}}):
+        with pytest.raises(UserError, match="must be of type int"):
+            experiment(data={"source": "digits"}, method={"name": "kmeans"}, **changes)

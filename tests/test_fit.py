@@ -68,7 +68,8 @@ def test_a_run_leaves_what_it_promises(undisturbed):
     assert json.loads((folder / "config.json").read_text())["method"]["latent_dim"] == 4
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [10, 20]
-    assert {"loss", "nll", "kl", "examples_per_second"} <= set(lines[0])
+    assert {"loss", "nll", "kl", "examples_per_second", "peak_share", "host_memory_gib"} <= set(lines[0])
+    assert lines[0]["learning_rate"] == pytest.approx(1e-3) and 0 < lines[0]["peak_share"] < 1
     assert list((folder / "tensorboard").glob("events*"))
     assert (folder / "figures" / "learning_curves.png").stat().st_size > 1000
     assert not list(folder.rglob("*.partial"))
@@ -94,6 +95,20 @@ def test_stopping_and_going_on_is_the_undisturbed_run_bit_for_bit(
         jax.tree.map(np.testing.assert_array_equal, params, saved(tiny(), undisturbed[0])[1])
     lines = (tmp_path / "cut" / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [10, 20]
+
+
+def test_a_profile_of_some_steps_is_written_and_changes_nothing(undisturbed, tmp_path):
+    results = fit(tiny(profile_steps="7:9"), tmp_path / "run")
+    assert results == undisturbed[1]
+    assert list((tmp_path / "run" / "profile").rglob("*.xplane.pb"))
+    assert saved(tiny(), tmp_path / "run")[0] == 20
+    assert fit(tiny(), tmp_path / "run") == results, "the same run without a profile goes on there"
+
+
+@pytest.mark.parametrize("steps", ["7", "9:7", "a:b", "-1:5"])
+def test_profile_steps_that_are_none(steps, tmp_path):
+    with pytest.raises(UserError, match="must be FIRST:LAST, such as '10:15'"):
+        fit(tiny(profile_steps=steps), tmp_path / "run")
 
 
 def test_a_finished_run_is_judged_again_and_not_trained(undisturbed):

@@ -12,10 +12,10 @@ def batches(feed, start, stop):
     return np.concatenate([np.stack([feed.batch(row, *feed.shared) for row in block]) for block in blocks])
 
 
-def make(kind, seed=0, steps_per_call=3):
+def make(kind, seed=0, steps_per_call=3, rows=None):
     if kind == "resident":
-        return resident(X, 4, seed, steps_per_call)
-    return streaming(lambda index: X[index], len(X), 4, seed, steps_per_call)
+        return resident(X, 4, seed, steps_per_call, rows)
+    return streaming(lambda index: X[index], len(X), 4, seed, steps_per_call, rows)
 
 
 def test_every_epoch_is_a_permutation_and_no_two_are_alike():
@@ -46,6 +46,16 @@ def test_a_feed_started_in_the_middle_goes_on_as_if_undisturbed(kind):
 def test_both_feeds_give_the_same_batches():
     np.testing.assert_array_equal(batches(make("resident"), 0, 8), batches(make("streaming"), 0, 8))
     assert not np.array_equal(batches(make("resident", seed=1), 0, 8), batches(make("resident"), 0, 8))
+
+
+@pytest.mark.parametrize("kind", ["resident", "streaming"])
+def test_processes_read_their_rows_and_no_others(kind):
+    """Whichever rows each has, all together have every example of an epoch once."""
+    whole = batches(make(kind), 0, 5)
+    shares = [batches(make(kind, rows=np.array(rows)), 0, 5) for rows in ([0, 3], [1], [2])]
+    np.testing.assert_array_equal(shares[0], whole[:, [0, 3]])
+    seen = np.concatenate([share[..., 0] for share in shares], axis=1)
+    np.testing.assert_array_equal(np.bincount(seen.ravel()), 2)  # 20 positions are two epochs of 10
 
 
 def test_a_reader_that_fails_is_heard():
