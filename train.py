@@ -17,7 +17,7 @@ from ml_collections import ConfigDict, config_flags
 from unsupjax import processes
 from unsupjax.errors import UserError
 from unsupjax.fit import evaluate, fit
-from unsupjax.hardware import keep_compiled
+from unsupjax.hardware import keep_compiled, keep_memory_flat
 from unsupjax.loop import Diverged
 
 DEFAULT = pathlib.Path(__file__).parent / "configs" / "autoencoder_digits.py"
@@ -68,6 +68,7 @@ def main(argv: list[str]) -> None:
     getLogger("unsupjax").setLevel("WARNING")
     workdir = FLAGS.workdir or f"runs/{pathlib.Path(config_path()).stem}"
     keep_compiled()
+    keep_memory_flat()
     try:
         processes.start(FLAGS.coordinator, FLAGS.num_processes, FLAGS.process_id)
         if FLAGS.evaluate_only:

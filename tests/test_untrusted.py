@@ -227,7 +227,7 @@ def test_names_in_a_config_are_looked_up_and_not_evaluated(text, folder):
 
 
 @pytest.mark.parametrize(
-    "pattern", ["state/**/d/*", "state/_METADATA", "state/**/*.ocdbt", "sealed/metadata"]
+    "pattern", ["state/params*/*", "state/_METADATA", "state/**/.zarray", "sealed/metadata"]
 )
 def test_a_pickle_in_place_of_a_part_of_a_checkpoint(pattern, folder):
     def spoil(step):

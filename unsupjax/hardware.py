@@ -1,5 +1,7 @@
 """What the devices can do and how full they are; the cache of compiled programs."""
 
+import contextlib
+import ctypes
 import functools
 import os
 import pathlib
@@ -29,6 +31,7 @@ PEAKS = {  # (bfloat16, float32)
     "NVIDIA H200": (989, 495),
     "NVIDIA B200": (2250, 1125),
 }
+M_ARENA_MAX = -8  # of glibc's malloc.h
 CPU_FLOPS = 3e10  # of a core: no promise, but of the right order, and the same at every start
 
 
@@ -78,6 +81,13 @@ def memory() -> dict[str, float]:
     except OSError:
         pass
     return found
+
+
+def keep_memory_flat() -> None:
+    """Has glibc serve all threads from two heaps: with one for each of the many short-lived threads that write
+    checkpoints, a long run's memory creeps up by fragments. To be called before there are threads."""
+    with contextlib.suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)
 
 
 def keep_compiled() -> None:
