@@ -9,9 +9,7 @@ kind of collective moves is fitted as a + c n to the first two meshes, and the t
 is marked *. From it: bytes that a device sends at 8, 256 and 4,096 devices, and the efficiency of weak scaling on
 chips with published rates. The program is the one that accelerators are given, as far as the package chooses (rows of
 a tile, loops, kinds of convolution). What XLA makes of it there may differ; the partitioner that inserts collectives
-under "jit" is the same. Marked with a dagger: the global batch is more than a tile of the nearest-unit search, whose
-loop XLA does not divide: every device gathers the whole batch and searches all of it. Those numbers are not fitted
-but computed: one gather (which a program for 16 devices and 131,072 rows confirms), and n times the work.
+under "jit" is the same.
 
 The model of a step:
   compute     operations of the unoptimised program / (share x the chip's bfloat16 peak)
@@ -120,8 +118,6 @@ class Counted(NamedTuple):
         most: bytes that a device sends in the costliest step on 8 devices.
         largest: the collectives on the largest mesh.
         work: (a, c), operations that XLA counts in the program of one of n devices: a + c n.
-        tile: rows of the global batch beyond which every device gathers all of them; 0: never.
-        row: bytes of a row.
     """
 
     name: str
@@ -134,8 +130,6 @@ class Counted(NamedTuple):
     most: float
     largest: list
     work: tuple
-    tile: int = 0
-    row: int = 0
 
 
 def load(case: Case, executor: str, n: int):
@@ -223,10 +217,6 @@ def count(case: Case, executor: str, per_device: int) -> Counted:
     messages = {}
     for c in found[HOST]:
         messages[c.kind] = messages.get(c.kind, 0) + c.times
-    tile = 0
-    if (k := units(case)) and executor == "jit":
-        with on_accelerator():
-            tile = nearest.tile_rows(2**40, k)
     return Counted(
         name=case.config + (f" ({executor})" if executor != "jit" else ""),
         flops=operations(case, batch, per_device),
@@ -238,8 +228,6 @@ def count(case: Case, executor: str, per_device: int) -> Counted:
         most=most,
         largest=found[MESHES[-1]],
         work=fit(work)[0]["work"],
-        tile=tile,
-        row=4 * math.prod(case.data[0]),
     )
 
 
@@ -266,13 +254,7 @@ def fit(points: dict[int, dict]) -> tuple[dict, float]:
 
 def sizes_at(counted: Counted, n: int) -> dict[str, float]:
     """Bytes of the arrays that each kind of collective moves on n devices."""
-    sizes = {kind: max(a + c * n, 0) for kind, (a, c) in counted.sizes.items()}
-    return {"all-gather": n * counted.batch * counted.row} if gathers(counted, n) else sizes
-
-
-def gathers(counted: Counted, n: int) -> bool:
-    """Whether a loop over tiles of the global batch makes every device gather all of it, and do all of the work."""
-    return 0 < counted.tile < n * counted.batch
+    return {kind: max(a + c * n, 0) for kind, (a, c) in counted.sizes.items()}
 
 
 def sends(counted: Counted, n: int) -> float:
@@ -283,13 +265,13 @@ def sends(counted: Counted, n: int) -> float:
 def growth(counted: Counted, n: int) -> float:
     """What one of n devices computes, as a multiple of its share: above 1 where devices repeat each other's work.
 
-    By the programs' operations, since the unoptimised one does not say what is divided; a hundredth is noise.
+    By the programs' operations, since the unoptimised one does not say what is divided; a hundredth is noise. Of loops
+    XLA counts one turn: where the meshes' numbers of tiles differ (SOM and k-means with many rows) this says nothing,
+    and work that seems to shrink counts as divided.
     """
-    if gathers(counted, n):
-        return n
     a, c = counted.work
     multiple = (a + c * n) / (a + c)
-    return multiple if abs(c) * MESHES[-1] > 0.01 * a else 1.0
+    return max(multiple, 1.0) if abs(c) * MESHES[-1] > 0.01 * a else 1.0
 
 
 def transfer(kind: str, size: float, n: int, chip: Chip) -> float:
@@ -309,10 +291,9 @@ def hops(kind: str, n: int) -> float:
 def latency(counted: Counted, n: int, chip: Chip) -> float:
     """Seconds that messages of no length would take."""
     inside, outside = (HOST, n // HOST) if chip.between and n > HOST else (n, 1)
-    messages = {"all-gather": 1} if gathers(counted, n) else counted.messages
     return sum(
         times * (hops(kind, inside) * chip.hop + (outside > 1) * hops(kind, outside) * chip.hop_between)
-        for kind, times in messages.items()
+        for kind, times in counted.messages.items()
     )
 
 
@@ -368,7 +349,7 @@ def print_bytes(rows: list[Counted]) -> None:
         rest = [f"{kind} {line(row.sizes[kind])}" for kind in others if any(row.sizes.get(kind, ()))]
         cells = [line(row.sizes.get(kind, (0, 0))) for kind in ("all-reduce", "all-gather")]
         cells += ["; ".join(rest)]
-        cells += [amount(sends(row, n)) + " †" * bool(gathers(row, n)) for n in TARGETS] + [amount(row.most)]
+        cells += [amount(sends(row, n)) for n in TARGETS] + [amount(row.most)]
         head = [
             row.name + mark(row),
             str(row.batch),

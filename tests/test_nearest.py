@@ -5,7 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from unsupjax import nearest
+from unsupjax import nearest, som
+from unsupjax.cluster import kmeans, seeding
+from unsupjax.principal import principal
+from unsupjax.som import quality
 
 RNG = np.random.default_rng(0)
 
@@ -33,12 +36,13 @@ def tiles(request, monkeypatch):
 
 @pytest.mark.parametrize("metric", nearest.METRICS)
 @pytest.mark.parametrize("missing", [False, True])
+@pytest.mark.parametrize("n", [317, 328])  # the second is searched in eight parts, one for each device
 @pytest.mark.usefixtures("tiles")
-def test_units_distances_and_totals(metric, missing):
-    x, w = RNG.normal(size=(317, 7)).astype(np.float32), RNG.normal(size=(12, 7)).astype(np.float32)
+def test_units_distances_and_totals(metric, missing, n):
+    x, w = RNG.normal(size=(n, 7)).astype(np.float32), RNG.normal(size=(12, 7)).astype(np.float32)
     observed = RNG.random(x.shape) < 0.7 if missing else np.ones(x.shape, bool)
     x = np.where(observed, x, np.nan)
-    weights = RNG.random(317).astype(np.float32)
+    weights = RNG.random(n).astype(np.float32)
     expected = oracle(x, w, metric, observed)
     best = expected.argmin(axis=1)
     index, distance = nearest.find(x, w, metric=metric, missing=missing)
@@ -105,6 +109,42 @@ def test_sums_of_accelerators_equal_those_of_the_cpu(monkeypatch):
 def test_no_array_of_rows_by_units_is_made():
     text = jax.jit(nearest.accumulate).lower(jnp.zeros((9999, 8)), jnp.zeros((64, 8))).as_text()
     assert "9999x8" in text and "9999x64" not in text and "64x9999" not in text
+
+
+def test_parts_for_each_device():
+    """As many as hold equal parts; one where rows are a single tile, or parts smaller than a quarter of the units."""
+    assert (
+        nearest.shares(80_000, 12) == 8
+        and nearest.shares(80_004, 12) == 4
+        and nearest.shares(80_001, 12) == 1
+    )
+    assert nearest.shares(800, 12) == 1
+    assert nearest.shares(8_000, 4_000) == 8 and nearest.shares(8_000, 4_001) == 1
+
+
+def test_other_searches_in_parts(monkeypatch):
+    """Those that use the tiles by themselves, against one tile."""
+    x, w = RNG.normal(size=(328, 7)).astype(np.float32), RNG.normal(size=(12, 7)).astype(np.float32)
+    weights, labels = RNG.random(328).astype(np.float32), nearest.find(x, w)[0]
+    grid, units = (
+        som.Map(jnp.asarray(w), som.Grid(3, 4), "euclidean"),
+        nearest.prepare(jnp.asarray(w), "euclidean"),
+    )
+
+    def results():
+        jax.clear_caches()
+        return (
+            seeding.squared_to(x, w, "euclidean"),
+            kmeans._farthest(x, units, weights, labels, 12, "euclidean", None),
+            principal(jax.random.key(0), x, 3, weights=weights),
+            quality.best_two(grid, x),
+            quality.distortion(grid, x, 1.0),
+        )
+
+    whole = results()
+    monkeypatch.setattr(nearest, "tile_rows", lambda n, k: min(n, 30))
+    assert nearest.shares(328, 128) == 8
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), results(), whole)
 
 
 def test_unknown_metric():

@@ -221,7 +221,7 @@ def counted(**changed):
         "sizes": sizes,
         "messages": {"all-reduce": 3},
     }
-    fields |= {"misfit": 0.0, "most": 0.0, "largest": [], "work": (1e12, 0.0), "tile": 0, "row": 10}
+    fields |= {"misfit": 0.0, "most": 0.0, "largest": [], "work": (1e12, 0.0)}
     return network.Counted(**fields | changed)
 
 
@@ -252,6 +252,3 @@ def test_repeated_work_lowers_the_efficiency():
     assert network.growth(half, 8) == 4.5
     assert network.efficiency(half, 8, chip, 0.5)[0] == pytest.approx(1 / 4.5, rel=1e-3)
     assert network.growth(counted(work=(1e12, 1e8)), 4096) == 1  # noise
-    tiled = counted(tile=100)
-    assert network.growth(tiled, 25) == 1 and network.growth(tiled, 26) == 26
-    assert network.sizes_at(tiled, 26) == {"all-gather": 26 * 4 * 10}

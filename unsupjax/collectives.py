@@ -49,6 +49,35 @@ def gather_rows(x: jax.Array, axis_name: str | None) -> jax.Array:
     return x if axis_name is None else jax.lax.all_gather(x, axis_name, tiled=True)
 
 
+def divided_like(x: jax.Array, batch: jax.Array, axis_name: str | None) -> jax.Array:
+    """`x` `[B, ...]`, its rows divided over devices as those of `batch` `[B, ...]` are; values stay what they are.
+
+    For arrays that come from no divided input, as random draws do not: under `jit` the compiler would have every
+    device compute the whole of what follows from them.
+    """
+    if axis_name is not None or jax.device_count() == 1:
+        return x
+    rows = batch.reshape(len(batch), -1)[:, 0].reshape(-1, *[1] * (x.ndim - 1))
+    # A choice that is never made: sharding passes through it from `batch` to `x`. The barrier hides from the compiler
+    # that it is none; else it may go before shardings are chosen.
+    never = jax.lax.optimization_barrier(jnp.zeros((), bool))
+    return jnp.where(never, jnp.broadcast_to(rows, x.shape).astype(x.dtype), x)
+
+
+def interleaved(a: jax.Array, b: jax.Array) -> jax.Array:
+    """The rows of two arrays `[B, ...]` in turn, `[2B, ...]`: a's i-th is row 2 i, b's is row 2 i + 1.
+
+    Rows thus stay on the device that has them. One array after the other would lie elsewhere, and move under `jit`.
+    """
+    return jnp.stack([a, b], axis=1).reshape(2 * len(a), *a.shape[1:])
+
+
+def parted(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The two arrays that were `interleaved`."""
+    pairs = x.reshape(len(x) // 2, 2, *x.shape[1:])
+    return pairs[:, 0], pairs[:, 1]
+
+
 def device_count(axis_name: str | None) -> int:
     """How many devices `axis_name` has."""
     return 1 if axis_name is None else jax.lax.axis_size(axis_name)

@@ -1,7 +1,8 @@
 """The nearest of K units for each of N rows, and sums over the rows that share one: the core of k-means and of maps.
 
-Everything runs over tiles of rows, so that no `[N, K]` array ever stands in memory. Distances of a tile are one
-matrix product,
+Everything runs over tiles of rows, so that no `[N, K]` array ever stands in memory; and where there are several
+devices, over equal parts of the rows side by side (`over_rows`), so that each device searches its own. Distances of a
+tile are one matrix product,
 
     1/2 ||x - w||^2 = 1/2 ||w||^2 - w . x + 1/2 ||x||^2,
 
@@ -9,6 +10,7 @@ of which the last term changes no ranking and is left out. In float32 the expans
 zero, and then picks wrong units; so rows and units are first moved by about the mean of the units.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -128,6 +130,40 @@ def tile_rows(n: int, k: int) -> int:
     return min(n, max(256, min(4096 if platform == "cpu" else 2**16, _TILE[platform] // k)))
 
 
+def shares(n: int, k: int) -> int:
+    """Into how many parts the search among K units divides N rows: the devices that can hold equal parts of them.
+
+    1 where the rows are a single tile, which the compiler divides by itself, and where a part has so few rows for
+    its units that the sums of all parts, if one device has them all, would take several times the memory of the rows.
+    """
+    parts = math.gcd(n, jax.device_count())
+    return parts if tile_rows(n, k) < n and k * parts <= 4 * n else 1
+
+
+def over_rows(f: Callable, k: int, *arrays: jax.Array | None, axis: int = 0) -> tuple[Any, Any]:
+    """`f(rows, *arrays) -> (sums, values)` over tiles of `rows` of arrays `[N, ...]`; `values` has N rows too.
+
+    A loop over tiles of the global batch is not divided by the compiler: every device would gather the batch and
+    search all of it. So `f` gets parts of the arrays, one for each device, side by side (vmapped): no row leaves its
+    device, and sums are added over devices once. With one device, `f` gets the arrays as they are.
+
+    Args:
+        f: of the rows in a tile and a part of the arrays; either result may be None.
+        k: units that rows are compared with.
+        arrays: of the rows, or None.
+        axis: of the rows in `values`.
+    """
+    n = jax.tree.leaves(arrays)[0].shape[0]
+    parts = shares(n, k)
+    rows = tile_rows(n // parts, k * parts)
+    if parts == 1:
+        return f(rows, *arrays)
+    split = jax.tree.map(lambda a: a.reshape(parts, -1, *a.shape[1:]), arrays)
+    sums, values = jax.vmap(lambda part: f(rows, *part), out_axes=(0, axis))(split)
+    joined = jax.tree.map(lambda a: a.reshape(*a.shape[:axis], n, *a.shape[axis + 2 :]), values)
+    return jax.tree.map(lambda a: a.sum(axis=0), sums), joined
+
+
 def fold(
     f: Callable, carry: Any, n: int, rows: int, first: int | jax.Array = 0, last: int | None = None
 ) -> Any:
@@ -198,18 +234,21 @@ def find(
         indices `[N]` int32, the lowest on a tie and K for a row with NaN that is not `missing`, and distances
         `[N]` float32, computed from differences.
     """
-    units, n = prepare(codebook, metric), x.shape[0]
-    rows = tile_rows(n, codebook.shape[0])
+    units = prepare(codebook, metric)
 
-    def body(carry, start, fresh):
-        p, observed = points(tile(x, start, rows), units, metric, missing)
-        index, _ = lowest(scores(p, units, metric, observed, precision))
-        distance = pair_distances(p, units.w[index], metric, observed)
-        return put(carry[0], index, start), put(carry[1], distance, start)
+    def search(rows, x):
+        def body(carry, start, fresh):
+            p, observed = points(tile(x, start, rows), units, metric, missing)
+            index, _ = lowest(scores(p, units, metric, observed, precision))
+            distance = pair_distances(p, units.w[index], metric, observed)
+            return put(carry[0], index, start), put(carry[1], distance, start)
 
-    # zeros_like and not zeros: under shard_map the result varies over devices as x does.
-    nothing = jnp.zeros_like(x, jnp.int32, (n,)), jnp.zeros_like(x, jnp.float32, (n,))
-    return fold(body, nothing, n, rows)
+        n = x.shape[0]
+        # zeros_like and not zeros: under shard_map the result varies over devices as x does.
+        nothing = jnp.zeros_like(x, jnp.int32, (n,)), jnp.zeros_like(x, jnp.float32, (n,))
+        return None, fold(body, nothing, n, rows)
+
+    return over_rows(search, codebook.shape[0], x)[1]
 
 
 class Totals(NamedTuple):
@@ -248,8 +287,22 @@ def accumulate(
     Returns:
         the totals, and the indices `[N]`.
     """
-    units, (n, d), k = prepare(codebook, metric), x.shape, codebook.shape[0]
-    rows = tile_rows(n, k)
+    units, options = prepare(codebook, metric), (metric, missing, precision)
+    part = lambda rows, x, weights: _accumulated(rows, x, weights, units, *options)
+    return over_rows(part, codebook.shape[0], x, weights)
+
+
+def _accumulated(
+    rows: int,
+    x: jax.Array,
+    weights: jax.Array | None,
+    units: Units,
+    metric: str,
+    missing: bool,
+    precision: str,
+) -> tuple[Totals, jax.Array]:
+    """`accumulate` over tiles of `rows`."""
+    (n, d), k = x.shape, units.w.shape[0]
     tiles, together = -(-n // rows), max(1, _GROUP * k // rows)
 
     def body(carry, start, fresh):

@@ -37,19 +37,21 @@ def principal(
     Source: Halko, Martinsson and Tropp, SIAM Review 2011.
     """
     (n, d), q = x.shape, min(q, x.shape[1])
-    rows = nearest.tile_rows(n, 128)
     mass = jnp.ones_like(x, jnp.float32, (n,)) if weights is None else weights.astype(jnp.float32)
     product = lambda a, b: jnp.matmul(a, b, precision="highest")
     mean = mean_row(x, mass, missing, axis_name)
     units = nearest.Units(mean[None], jnp.zeros(1), mean)
 
     def covariance(basis):
-        def body(total, start, fresh):
-            p, _ = nearest.points(nearest.tile(x, start, rows), units, "euclidean", missing)
-            weighted = jnp.where(fresh, nearest.tile(mass, start, rows), 0.0)[:, None] * p
-            return total + product(weighted.T, product(p, basis))
+        def of_rows(rows, x, mass):
+            def body(total, start, fresh):
+                p, _ = nearest.points(nearest.tile(x, start, rows), units, "euclidean", missing)
+                weighted = jnp.where(fresh, nearest.tile(mass, start, rows), 0.0)[:, None] * p
+                return total + product(weighted.T, product(p, basis))
 
-        total = nearest.fold(body, jnp.zeros_like(x, jnp.float32, (d, q)), n, rows)
+            return nearest.fold(body, jnp.zeros_like(x, jnp.float32, (d, q)), x.shape[0], rows), None
+
+        total, _ = nearest.over_rows(of_rows, 128, x, mass)  # as many rows in a tile as for 128 units
         return psum(total, axis_name) / psum(mass.sum(), axis_name)
 
     basis = jnp.linalg.qr(jax.random.normal(key, (d, q)))[0]

@@ -213,17 +213,18 @@ def _reseed(x, centers, weights, labels, totals, metric, axis_name) -> tuple[jax
 
 def _farthest(x, units, weights, labels, k, metric, axis_name):
     """The k rows farthest from their own centres: distances, prepared rows, labels and weights."""
-    n = len(x)
-    tile = nearest.tile_rows(n, k)
 
-    def body(out, start, fresh):
-        p, _ = nearest.points(nearest.tile(x, start, tile), units, metric, False)
-        own = nearest.tile(labels, start, tile)
-        return nearest.put(out, nearest.pair_distances(p, units.w[own], metric, None), start)
+    def to_own(rows, x, labels):
+        def body(out, start, fresh):
+            p, _ = nearest.points(nearest.tile(x, start, rows), units, metric, False)
+            own = nearest.tile(labels, start, rows)
+            return nearest.put(out, nearest.pair_distances(p, units.w[own], metric, None), start)
 
-    distance = nearest.fold(body, jnp.zeros_like(x, jnp.float32, (n,)), n, tile)
+        return None, nearest.fold(body, jnp.zeros_like(x, jnp.float32, (len(x),)), len(x), rows)
+
+    _, distance = nearest.over_rows(to_own, k, x, labels)
     mass = jnp.ones_like(distance) if weights is None else weights
-    values, index = jax.lax.top_k(jnp.where(mass > 0, distance, -1.0), min(k, n))
+    values, index = jax.lax.top_k(jnp.where(mass > 0, distance, -1.0), min(k, len(x)))
     gather = lambda a: all_gather(a, axis_name)
     values = gather(values)
     p, _ = nearest.points(x[index], units, metric, False)

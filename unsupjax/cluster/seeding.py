@@ -37,15 +37,19 @@ def draw(key: jax.Array, x: jax.Array, mass: jax.Array, n: int, axis_name: str |
 
 def squared_to(x: jax.Array, candidates: jax.Array, metric: str) -> jax.Array:
     """Squared distances of all rows to a few candidates, `[L, N]`; of unit rows where the metric is cosine."""
-    units, n = nearest.prepare(candidates, metric), x.shape[0]
-    rows = nearest.tile_rows(n, len(candidates))
+    units = nearest.prepare(candidates, metric)
 
-    def body(out, start, fresh):
-        p, _ = nearest.points(nearest.tile(x, start, rows), units, metric, False)
-        squared, _ = nearest.expanded(p, nearest.scores(p, units, metric, None, "highest"), metric, None)
-        return jax.lax.dynamic_update_slice_in_dim(out, squared, start, 1)
+    def of_rows(rows, x):
+        def body(out, start, fresh):
+            p, _ = nearest.points(nearest.tile(x, start, rows), units, metric, False)
+            values = nearest.scores(p, units, metric, None, "highest")
+            squared, _ = nearest.expanded(p, values, metric, None)
+            return jax.lax.dynamic_update_slice_in_dim(out, squared, start, 1)
 
-    return nearest.fold(body, jnp.zeros_like(x, jnp.float32, (len(candidates), n)), n, rows)
+        n = x.shape[0]
+        return None, nearest.fold(body, jnp.zeros_like(x, jnp.float32, (len(candidates), n)), n, rows)
+
+    return nearest.over_rows(of_rows, len(candidates), x, axis=1)[1]
 
 
 def plus_plus(

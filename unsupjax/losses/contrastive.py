@@ -9,7 +9,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from unsupjax.collectives import example_ids, gather_rows
+from unsupjax.collectives import example_ids, gather_rows, interleaved
 from unsupjax.losses.similarity import normalize
 from unsupjax.losses.streaming import DROPPED, highest, log_sum_exp
 
@@ -138,7 +138,7 @@ def nt_xent(
     Source: Chen et al., "A simple framework for contrastive learning of visual representations", ICML 2020, Eq. 1.
     """
     pairs, candidates, both = _both_views(z1, z2, axis_name, where)
-    return _loss(*pairs, *candidates, _inverse(temperature), chunk_size, both).reshape(2, -1).mean(axis=0)
+    return _loss(*pairs, *candidates, _inverse(temperature), chunk_size, both).reshape(-1, 2).mean(axis=1)
 
 
 def contrastive_accuracy(
@@ -197,7 +197,7 @@ def nt_xent_accuracy(
     Array([1., 1.], dtype=float32)
     """
     pairs, candidates, both = _both_views(z1, z2, axis_name, where)
-    return _hit(*pairs, *candidates, chunk_size, both).reshape(2, -1).mean(axis=0)
+    return _hit(*pairs, *candidates, chunk_size, both).reshape(-1, 2).mean(axis=1)
 
 
 def _inverse(temperature):
@@ -223,13 +223,16 @@ def _ids(n, axis_name, where):
 
 
 def _both_views(z1, z2, axis_name, where):
-    """(Views `[2B, D]`, for each the other one), candidates as below with None for the rows themselves, `where`."""
+    """(Views `[2B, D]`, for each the other one), candidates as below with None for the rows themselves, `where`.
+
+    An example's two views follow one another.
+    """
     z1, z2 = _rows(z1, z2, where)
-    views = jnp.concatenate([z1, z2])
-    ids = jnp.tile(_ids(len(z1), axis_name, where), 2)
+    views = interleaved(z1, z2)
+    ids = jnp.repeat(_ids(len(z1), axis_name, where), 2)
     candidates = (None, ids, None) if axis_name is None else _gathered(views, ids, axis_name)
-    both = None if where is None else jnp.tile(where, 2)
-    return (views, jnp.concatenate([z2, z1])), candidates, both
+    both = None if where is None else jnp.repeat(where, 2)
+    return (views, interleaved(z2, z1)), candidates, both
 
 
 def _others(key, axis_name, where):

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from unsupjax import augment, losses
-from unsupjax.collectives import example_keys, pmean
+from unsupjax.collectives import divided_like, example_keys, interleaved, parted, pmean
 from unsupjax.methods.adversaries import adversaries, diversity
 from unsupjax.methods.base import Method, update
 from unsupjax.methods.latents import between
@@ -147,9 +147,9 @@ def gan(
     def judged(params, stats, spectral, real, fake, label):
         """Logits of both, and the moved batch statistics."""
         if batches == "joint":
-            both = None if label is None else jnp.concatenate([label, label])
-            logits, stats = networks.judge(params, stats, spectral, jnp.concatenate([real, fake]), both)
-            return *jnp.split(logits, 2), stats
+            both = None if label is None else interleaved(label, label)
+            logits, stats = networks.judge(params, stats, spectral, interleaved(real, fake), both)
+            return *parted(logits), stats
         real_logits, stats = networks.judge(params, stats, spectral, real, label)
         fake_logits, stats = networks.judge(params, stats, spectral, fake, label)
         return real_logits, fake_logits, stats
@@ -194,7 +194,9 @@ def gan(
 
     def generator_update(state, x, label):
         keys = _keys(state, n_critic, x.shape[0], axis_name)
-        z, real = latents(keys[:, 0]), augmented(keys[:, 1], x)
+        # Where the loss judges no real examples nothing else tells that samples belong to the divided batch.
+        z = divided_like(latents(keys[:, 0]), x, axis_name)
+        real = augmented(keys[:, 1], x)
 
         def objective(params):
             fake, stats = networks.generate(params, state.generator_stats, z, label)

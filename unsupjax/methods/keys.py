@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from unsupjax.collectives import all_gather, device_count, example_ids, pmean
+from unsupjax.collectives import all_gather, device_count, divided_like, example_ids, pmean
 from unsupjax.methods.stack import Stack
 
 KEY_STATISTICS = ("shuffled", "split", "global")
@@ -42,7 +42,9 @@ def key_encoder(networks: Stack, statistics: str, groups: int, axis_name: str | 
     def shuffled(params: Any, stats: Any, x: jax.Array, key: jax.Array):
         order = jax.random.permutation(key, x.shape[0] * device_count(axis_name))
         own = example_ids(x.shape[0], axis_name)
-        keys, stats = in_groups(params, stats, all_gather(x, axis_name)[order[own]])
+        permuted = all_gather(x, axis_name)[order[own]]
+        # Under `jit` nothing tells whose the permuted rows are: every device would encode all of them.
+        keys, stats = in_groups(params, stats, divided_like(permuted, x, axis_name))
         # Row i of the shuffled batch is example order[i]: example j's key is in row argsort(order)[j].
         return all_gather(keys, axis_name)[jnp.argsort(order)[own]], stats
 

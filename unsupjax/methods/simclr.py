@@ -10,6 +10,7 @@ import optax
 
 from unsupjax import losses
 from unsupjax.augment import InBatch
+from unsupjax.collectives import interleaved, parted
 from unsupjax.methods.base import Method, update
 from unsupjax.methods.stack import stack
 from unsupjax.methods.views import diagnose, health, two_views
@@ -63,8 +64,8 @@ def simclr(
         x1, x2 = two_views(augment, jax.random.fold_in(state.key, state.step), x, axis_name)
 
         def loss(params):
-            z, stats = networks.forward(params, state.stats, jnp.concatenate([x1, x2]))
-            z1, z2 = jnp.split(z, 2)
+            z, stats = networks.forward(params, state.stats, interleaved(x1, x2))
+            z1, z2 = parted(z)
             accuracy = losses.nt_xent_accuracy(z1, z2, **options).mean()
             metrics = {"contrastive_accuracy": accuracy} | health(z1, z2, axis_name)
             return losses.nt_xent(z1, z2, temperature=temperature, **options).mean(), (metrics, stats)

@@ -43,17 +43,20 @@ def transform(map: Map, x: jax.Array, missing: bool = False) -> jax.Array:
 @functools.partial(jax.jit, static_argnames="missing")
 def best_two(map: Map, x: jax.Array, missing: bool = False) -> jax.Array:
     """The best and the second best unit of each row, int32 `[N, 2]`."""
-    units, n, k = nearest.prepare(map.codebook, map.metric), x.shape[0], map.grid.units
-    rows = nearest.tile_rows(n, k)
+    units, k = nearest.prepare(map.codebook, map.metric), map.grid.units
 
-    def body(out, start, fresh):
-        p, observed = nearest.points(nearest.tile(x, start, rows), units, map.metric, missing)
-        values = nearest.scores(p, units, map.metric, observed, "highest")
-        first, _ = nearest.lowest(values)
-        second, _ = nearest.lowest(jnp.where(jnp.arange(k)[:, None] == first[None], jnp.inf, values))
-        return nearest.put(out, jnp.stack([first, second], axis=1), start)
+    def search(rows, x):
+        def body(out, start, fresh):
+            p, observed = nearest.points(nearest.tile(x, start, rows), units, map.metric, missing)
+            values = nearest.scores(p, units, map.metric, observed, "highest")
+            first, _ = nearest.lowest(values)
+            second, _ = nearest.lowest(jnp.where(jnp.arange(k)[:, None] == first[None], jnp.inf, values))
+            return nearest.put(out, jnp.stack([first, second], axis=1), start)
 
-    return nearest.fold(body, jnp.zeros_like(x, jnp.int32, (n, 2)), n, rows)
+        n = x.shape[0]
+        return None, nearest.fold(body, jnp.zeros_like(x, jnp.int32, (n, 2)), n, rows)
+
+    return nearest.over_rows(search, k, x)[1]
 
 
 def topographic_error(map: Map, x: jax.Array, neighbours: int = 0, missing: bool = False) -> float:
@@ -112,18 +115,20 @@ def distortion(
     map: Map, x: jax.Array, radius: float, neighbourhood: str = "gaussian", missing: bool = False
 ) -> jax.Array:
     r"""Mean over rows of :math:`\sum_i h_{i, b(x)} \|x - w_i\|^2`, what the batch map lowers at a fixed radius."""
-    units, n = nearest.prepare(map.codebook, map.metric), x.shape[0]
+    units = nearest.prepare(map.codebook, map.metric)
     weights = NEIGHBOURHOODS[neighbourhood](squared_distances(map.grid), radius)
-    rows = nearest.tile_rows(n, map.grid.units)
 
-    def body(total, start, fresh):
-        p, observed = nearest.points(nearest.tile(x, start, rows), units, map.metric, missing)
-        values = nearest.scores(p, units, map.metric, observed, "highest")
-        first, _ = nearest.lowest(values)
-        squared, _ = nearest.expanded(p, values, map.metric, observed)
-        return total + jnp.sum(jnp.where(fresh[None], weights[:, first] * squared, 0.0))
+    def total(rows, x):
+        def body(total, start, fresh):
+            p, observed = nearest.points(nearest.tile(x, start, rows), units, map.metric, missing)
+            values = nearest.scores(p, units, map.metric, observed, "highest")
+            first, _ = nearest.lowest(values)
+            squared, _ = nearest.expanded(p, values, map.metric, observed)
+            return total + jnp.sum(jnp.where(fresh[None], weights[:, first] * squared, 0.0))
 
-    return nearest.fold(body, jnp.zeros_like(x, jnp.float32, ()), n, rows) / n
+        return nearest.fold(body, jnp.zeros_like(x, jnp.float32, ()), x.shape[0], rows), None
+
+    return nearest.over_rows(total, map.grid.units, x)[0] / x.shape[0]
 
 
 def trustworthiness(map: Map, x: jax.Array, neighbours: int = 10) -> float:
