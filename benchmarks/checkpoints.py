@@ -2,9 +2,9 @@
 
     python benchmarks/checkpoints.py [--steps=20000] [--rounds=5]
 
-Whole runs by `unsupjax.fit.fit`, in turns; the time is that of the loop, pauses for checkpoints included, from its first
-block to the last, and of what is still written after it. `seconds` is config.checkpoint.seconds, the least time between
-two checkpoints; 0 has the run save after every hundred steps, some twenty times a second.
+Whole runs by `unsupjax.fit.fit`, in turns; the time is that of the loop, pauses for checkpoints included, and of what
+is still written after it. `seconds` is config.checkpoint.seconds, the least time between two checkpoints; 0 has the run
+save after every hundred steps, some twenty times a second.
 """
 
 import argparse

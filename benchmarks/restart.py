@@ -2,8 +2,8 @@
 
     python benchmarks/restart.py [--rounds=3] [--config=configs/autoencoder_digits.py ...]
 
-`train.py` runs in processes of its own until the first line of `metrics.jsonl`, with `train.log_every=1`. "Imports" is a
-process that only imports what `train.py` does: no cache helps there.
+`train.py` runs in processes of its own until the first line of `metrics.jsonl`, with `train.log_every=1`. "Imports" is
+a process that only imports what `train.py` does: no cache helps there.
 """
 
 import argparse
