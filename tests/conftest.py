@@ -14,6 +14,16 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_threefry_partitionable", True)
 
 
+@pytest.fixture(autouse=True)
+def compiling(request):
+    """Tests that a module's `COMPILES_QUICKLY(name)` is true of run tiny programs a few times: they spend their time
+    compiling, and less of it without most of XLA's optimisations."""
+    quickly = getattr(request.module, "COMPILES_QUICKLY", lambda name: False)(request.node.name)
+    jax.config.update("jax_disable_most_optimizations", quickly)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
 @pytest.fixture(scope="session")
 def digits():
     """scikit-learn's digits, float32 in [0, 1], [1797, 8, 8, 1]."""

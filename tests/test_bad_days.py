@@ -93,7 +93,7 @@ def survive(kills, arguments, tmp_path, seed):
 
 
 def test_kills_at_random_instants_change_nothing(tmp_path):
-    survive(3, run_of(12000), tmp_path, seed=0)
+    survive(3, run_of(6000), tmp_path, seed=0)
 
 
 @pytest.mark.slow

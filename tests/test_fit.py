@@ -75,8 +75,15 @@ def test_a_run_leaves_what_it_promises(undisturbed):
     assert not list(folder.rglob("*.partial"))
 
 
-@pytest.mark.parametrize("feed", ["resident", "streaming"])
-@pytest.mark.parametrize("parallel", ["jit", "pmap"])
+@pytest.mark.parametrize(
+    "feed, parallel",
+    [
+        ("streaming", "jit"),
+        ("resident", "pmap"),
+        pytest.param("resident", "jit", marks=pytest.mark.slow),
+        pytest.param("streaming", "pmap", marks=pytest.mark.slow),
+    ],
+)
 def test_stopping_and_going_on_is_the_undisturbed_run_bit_for_bit(
     feed, parallel, undisturbed, tmp_path, stop_after, monkeypatch
 ):

@@ -159,7 +159,7 @@ def test_a_run_of_four_goes_on_with_one_and_with_two(config, tmp_path):
         assert [line["step"] for line in lines if "loss" in line][-1] == 30
 
 
-@pytest.mark.parametrize("victim", [0, 1])
+@pytest.mark.parametrize("victim", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_when_one_of_two_dies_the_other_ends_and_the_run_goes_on(victim, config, tmp_path):
     arguments = (f"--config={config}", "--workdir=run", "--config.train.steps=3000")
     begun = start_many(2, *arguments, cwd=tmp_path)
