@@ -5,6 +5,14 @@ Fields are changed on the command line: `--config.method.latent_dim=16`. The sam
 docs/pods.md.
 """
 
+# ruff: noqa: E402
+
+import signal
+
+# Ctrl-C ends the program at once but while it trains, when it saves first. As an exception it may be lost: raised in the
+# midst of an import or of a callback, it is whatever is there that catches it.
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import pathlib
 import re
 import sys

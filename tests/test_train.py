@@ -61,3 +61,13 @@ def test_a_signal_saves_and_ends_cleanly(signum, tmp_path):
     assert "run the same command to go on" in output
     stopped = int(output.split("stopped at step ")[1].split()[0])
     assert steps(tmp_path / "run")[-1] == stopped < 30000
+
+
+@pytest.mark.parametrize("seconds", [0.3, 1.0, 2.0])
+def test_ctrl_c_before_the_training_ends_the_program(seconds, tmp_path):
+    """While it imports, above all: exceptions that a library catches there are lost."""
+    process = start(*LONG, "--workdir=run", cwd=tmp_path)
+    time.sleep(seconds)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
+    assert process.returncode in (0, -signal.SIGINT)
