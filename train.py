@@ -9,8 +9,8 @@ docs/pods.md.
 
 import signal
 
-# Ctrl-C ends the program at once but while it trains, when it saves first. As an exception it may be lost: raised in the
-# midst of an import or of a callback, it is whatever is there that catches it.
+# Ctrl-C ends the program at once but while it trains, when it saves first. As an exception it may be lost: raised in
+# the midst of an import or of a callback, it is whatever is there that catches it.
 signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import pathlib

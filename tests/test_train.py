@@ -2,6 +2,7 @@
 
 import json
 import signal
+import time
 
 import pytest
 from launch import LONG, QUICK, start, steps, train, wait_for
