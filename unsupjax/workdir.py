@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import fcntl
 import json
 import os
 import pathlib
@@ -136,6 +135,8 @@ def locked(workdir: pathlib.Path) -> Iterator[None]:
         ) from error
     with file:
         try:
+            import fcntl  # not on Windows
+
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
@@ -143,8 +144,8 @@ def locked(workdir: pathlib.Path) -> Iterator[None]:
                 f"--workdir={workdir} is in use by {file.read().strip() or 'another run'}: wait for it, stop it, or "
                 "choose another folder"
             ) from None
-        except OSError as error:
-            print(f"{workdir}: no locks there ({error.strerror}); start no second run", file=sys.stderr)
+        except (ImportError, OSError) as error:
+            print(f"{workdir}: no locks there ({error}); start no second run", file=sys.stderr)
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%F %T')}\n")
         file.flush()
