@@ -55,6 +55,11 @@ def test_a_checkpoint_that_is_due_waits_until_the_run_is_rested():
     rested = iter([False, True, False, False, True])
     _, _, _, pauses = run_fake(20, lambda: Asked(False, next(rested, False)), save_every=1)
     assert [step for step, _ in pauses] == [6, 15, 20]
+    rested = iter([True, False, True])  # after steps 3, 6, where one is due, and 9
+    assert [step for step, _ in run_fake(10, lambda: Asked(False, next(rested, False)), save_every=6)[3]] == [
+        9,
+        10,
+    ]
 
 
 def test_evaluation_does_not_wait():
