@@ -1,5 +1,6 @@
 """Whole runs on tiny data: resuming, refusing, diverging, evaluating."""
 
+import functools
 import json
 
 import jax
@@ -12,6 +13,7 @@ from unsupjax.checkpoint import Checkpoints
 from unsupjax.config import experiment
 from unsupjax.errors import UserError
 from unsupjax.fit import evaluate, fit, load
+from unsupjax.methods import METHODS
 
 
 def tiny(steps=20, feed="resident", parallel="jit", **changes):
@@ -225,6 +227,31 @@ def test_divergence_names_the_step_and_keeps_the_last_good_checkpoint(tmp_path):
     checkpoints.close()
     if restored is not None:
         assert all(np.isfinite(x).all() for x in jax.tree.leaves(restored.state.params))
+
+
+def test_parameters_that_are_not_finite_are_never_saved(tmp_path, monkeypatch):
+    """At step 10, whose loss was still finite."""
+    factory = METHODS["vae"]
+
+    @functools.wraps(factory)
+    def faulty(*args, **kwargs):
+        method = factory(*args, **kwargs)
+
+        def step(state, x):
+            after, metrics = method.step(state, x)
+            spoilt = jax.tree.map(lambda a: jax.numpy.where(after.step == 10, jax.numpy.inf, a), after.params)
+            return after._replace(params=spoilt), metrics
+
+        return method._replace(step=step)
+
+    monkeypatch.setitem(METHODS, "vae", faulty)
+    with pytest.raises(
+        loop.Diverged, match="not finite after step 10; the last good checkpoint is that of step 5"
+    ):
+        fit(tiny(), tmp_path / "run")
+    checkpoints = Checkpoints(tmp_path / "run" / "checkpoints", read_only=True)
+    assert checkpoints.steps() == [5]
+    checkpoints.close()
 
 
 def test_standardisation_is_that_of_the_training_run(tmp_path):
