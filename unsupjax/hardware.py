@@ -93,14 +93,15 @@ def keep_memory_flat() -> None:
 def keep_compiled() -> None:
     """Keeps compiled programs below the user's cache folder, unless JAX_COMPILATION_CACHE_DIR says where, or nowhere
     ("" in it): the next start of the same program need not compile it."""
+    if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
+        jax.config.update(
+            "jax_persistent_cache_min_compile_time_secs", 0.0
+        )  # many small programs are seconds, too
     if "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return
     home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     folder = pathlib.Path(home).expanduser() / "unsupjax" / "compiled"
-    try:
+    with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return
     if os.access(folder, os.W_OK):
         jax.config.update("jax_compilation_cache_dir", str(folder))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
