@@ -93,7 +93,7 @@ def survive(kills, arguments, tmp_path, seed):
 
 
 def test_kills_at_random_instants_change_nothing(tmp_path):
-    survive(3, run_of(6000), tmp_path, seed=0)
+    survive(2, run_of(4000), tmp_path, seed=0)
 
 
 @pytest.mark.slow
@@ -113,6 +113,7 @@ def test_kills_of_a_streamed_vae(executor, tmp_path):
     survive(5, run_of(20_000, *more), tmp_path, seed=2)
 
 
+@pytest.mark.slow
 def test_a_nan_is_named_and_the_run_goes_on_from_before_it(tmp_path):
     arguments = run_of(2000)
     expected = undisturbed(tmp_path / "undisturbed", *arguments)

@@ -51,7 +51,16 @@ def test_defaults_are_those_of_the_signature():
     assert "tx" not in defaults(METHODS["vae"]) and "axis_name" not in defaults(METHODS["vae"])
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
+SLOW_TO_BUILD = ("gan_cifar10_r3gan",)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, id=path.stem, marks=pytest.mark.slow if path.stem in SLOW_TO_BUILD else [])
+        for path in CONFIGS
+    ],
+)
 def test_every_config_builds(path):
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)

@@ -26,7 +26,7 @@ def tiny(method=None, **changes):
         "generator_optimizer": ADAM,
         "discriminator_optimizer": ADAM,
         "train": {"batch_size": 16, "steps": 20, "steps_per_call": 5, "log_every": 5},
-        "checkpoint": {"every": 10, "best_metric": ""},
+        "checkpoint": {"every": 10, "seconds": 0.0, "best_metric": ""},
         "evaluate": {"run": (), "film": ("samples",), "samples": {"n": 9}},
     }
     return experiment(**sections | changes)

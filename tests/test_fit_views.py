@@ -34,7 +34,7 @@ def tiny(name="moco", steps=20, **changes):
             "log_every": 5,
             "evaluate_every": 10,
         },
-        "checkpoint": {"every": 10},
+        "checkpoint": {"every": 10, "seconds": 0.0},
         "evaluate": {"run": ("knn_baselines", "rank_me"), "periodic": ("knn",), "figures": ("views",)},
     }
     if name in ("byol", "moco_v3"):

@@ -133,7 +133,7 @@ def test_a_run_of_four_goes_on_with_one_and_with_two(config, tmp_path):
     whole = train(f"--config={config}", "--workdir=whole", cwd=tmp_path)
     assert whole.returncode == 0, whole.stderr
     begun = start_many(4, f"--config={config}", "--workdir=two", "--config.fsdp=2", cwd=tmp_path)
-    wait_for(lambda: (tmp_path / "two" / "metrics.jsonl").exists(), begun[0])
+    wait_for(lambda: steps(tmp_path / "two"), begun[0])  # all of them train
     begun[3].send_signal(signal.SIGTERM)
     texts = outputs(begun)
     assert [process.returncode for process in begun] == [0] * 4, texts
@@ -195,7 +195,8 @@ def launched_by(launcher, rank, port):
     }
 
 
-@pytest.mark.parametrize("launcher", ["slurm", pytest.param("open mpi", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["slurm", "open mpi"])
 def test_processes_find_each_other_by_what_the_launcher_says(launcher, config, tmp_path):
     port = random.randint(65535 - 2**12 + 1, 65534)
     begun = [
@@ -213,6 +214,7 @@ def test_processes_find_each_other_by_what_the_launcher_says(launcher, config, t
     assert "of 2 processes" in texts[0] and texts[1] == ""
 
 
+@pytest.mark.slow
 def test_what_one_process_refuses_all_refuse(config, tmp_path):
     """The second run is refused by the primary's lock; its other process must not wait for it."""
     arguments = (f"--config={config}", "--workdir=run", "--config.train.steps=100000")
@@ -277,7 +279,7 @@ def test_a_divided_state_is_trained_as_a_whole_one(case, tolerance, digits, monk
         state, _ = run(state, place_batch(block, mesh, "jit", 1), *feed.shared)
     divided = [x for x in jax.tree.leaves(state) if not x.sharding.is_fully_replicated]
     assert divided and all(x.addressable_shards[0].data.size * 4 == x.size for x in divided)
-    step, expected = jax.jit(method.step), method.init(jax.random.key(1), batches[0])
+    step, expected = jax.jit(method.step), jax.jit(method.init)(jax.random.key(1), batches[0])
     for index in feed.blocks(0, STEPS):
         for rows in index:
             expected, _ = step(expected, jax.numpy.asarray(digits[rows]))

@@ -88,7 +88,7 @@ def checkpoint_settings(
     Args:
         every: steps between checkpoints; there is always one at the end.
         seconds: the least time between them: one that is due sooner waits until then. A small model takes thousands of
-            steps in the time of a save.
+            steps in the time of a save. 0, and wherever `evaluate.film` is drawn: none waits.
         keep: how many of the newest to keep.
         best_metric: the one checkpoint best by this training or evaluation metric is kept too; "": none.
         best_mode: "min" or "max".

@@ -157,7 +157,8 @@ def _train(experiment, run, feed, folder, checkpoints, start, state) -> tuple[in
         run.prepare(state, place(next(iter(feed.blocks(start, experiment.total_steps)))), *feed.shared)
         meter = loop.Meter(config.train.batch_size, config.train.log_every)
         with Recorder(experiment, run, folder, checkpoints, start) as recorder:
-            rested = lambda: time.monotonic() - recorder.saved >= config.checkpoint.seconds
+            pause = 0 if config.evaluate.film else config.checkpoint.seconds  # a film misses no frame
+            rested = lambda: time.monotonic() - recorder.saved >= pause
             ask = lambda: loop.Asked(interrupted(), rested())
             step, state = loop.train(
                 run,

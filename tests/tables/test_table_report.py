@@ -106,6 +106,7 @@ def test_a_continuous_target(real):
     assert guess["f1"] == pytest.approx(guess["accuracy"] / (1 + guess["accuracy"]))
 
 
+@pytest.mark.slow
 def test_beside_the_baselines(real):
     train, test = real
     found = tables.compare(train, test, make(400, 2), target="c")

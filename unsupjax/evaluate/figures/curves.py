@@ -13,8 +13,8 @@ from unsupjax.evaluate.figures import style
 def learning_curves(metrics_path: str | Path, path: str | Path) -> None:
     """Draw every metric of a `metrics.jsonl` over steps, one panel each, the loss first.
 
-    A panel has a log scale where its values are positive and span more than 1.5 decades. Metrics of few steps
-    (evaluations) are marked point by point.
+    A panel has a log scale where its values are positive and span more than 1.5 decades, but for learning rates.
+    Metrics of few steps (evaluations) are marked point by point.
 
     Args:
         metrics_path: a file of one JSON object a line, with `"step"` (an integer) and metrics (numbers).
@@ -30,7 +30,8 @@ def learning_curves(metrics_path: str | Path, path: str | Path) -> None:
     for ax, (name, (steps, values)) in zip(axes, curves.items(), strict=True):
         marker = "o" if len(steps) < 30 else ""
         ax.plot(steps, values, color=style.PALETTE[0], linewidth=1.4, marker=marker, markersize=4)
-        if style.spans_decades(values):
+        # A schedule's last value is next to 0: a log scale would show little else.
+        if style.spans_decades(values) and not name.endswith("learning_rate"):
             ax.set_yscale("log")
         style.polish(ax, name, "step")
     style.save(figure, path)
