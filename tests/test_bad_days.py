@@ -140,6 +140,7 @@ def flip_bit(path):
     path.write_bytes(content)
 
 
+@pytest.mark.slow  # test_checkpoint.py damages every file, in one process
 def test_damaged_checkpoints_are_set_aside_and_cost_their_steps_alone(tmp_path):
     arguments = run_of(2000)
     expected = undisturbed(tmp_path / "undisturbed", *arguments)
