@@ -51,15 +51,16 @@ def start(*arguments, cwd, script=ROOT / "train.py", **changes):
 
 
 def start_many(count, *arguments, cwd, devices=1, script=ROOT / "train.py", **changes):
-    """Starts a run of so many processes with so many virtual devices each."""
+    """Starts a run of so many processes with so many virtual devices each, in one folder or a list of them."""
+    folders = cwd if isinstance(cwd, list) else [cwd] * count
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
     joined = [f"--coordinator=localhost:{port}", f"--num_processes={count}"]
     changes = {"JAX_NUM_CPU_DEVICES": str(devices), "PJRT_NPROC": "64", **changes}
     return [
-        start(*joined, f"--process_id={i}", *arguments, cwd=cwd, script=script, **changes)
-        for i in range(count)
+        start(*joined, f"--process_id={i}", *arguments, cwd=folder, script=script, **changes)
+        for i, folder in enumerate(folders)
     ]
 
 

@@ -229,6 +229,24 @@ def test_what_one_process_refuses_all_refuse(config, tmp_path):
     assert "another process refused to go on" in texts[1] or "another task died" in texts[1]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("without", [0, 1])
+def test_data_that_one_host_lacks(without, config, tmp_path):
+    """Each process sees its own folder; one of them holds no data."""
+    folders = [tmp_path / "0", tmp_path / "1"]
+    for i, folder in enumerate(folders):
+        folder.mkdir()
+        if i != without:
+            np.savez(folder / "x.npz", x=np.random.default_rng(0).random((200, 64), np.float32))
+    arguments = (f"--config={config}", f"--workdir={tmp_path / 'run'}", "--config.data.source=npz:x.npz")
+    begun = start_many(2, *arguments, "--config.data.standardise=False", cwd=folders)
+    texts = outputs(begun, 120)
+    assert [process.returncode for process in begun] == [1, 1]
+    assert "error: npz:x.npz: there is no file x.npz" in texts[without]
+    assert "error: another process refused to go on" in texts[1 - without]
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [

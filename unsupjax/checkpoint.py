@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
-from unsupjax.errors import UserError
+from unsupjax.errors import UserError, first_line
 from unsupjax.parallel import with_keys, without_keys
 from unsupjax.processes import any_process, is_primary, primary_first
 
@@ -82,10 +82,6 @@ def snapshot(state: Any) -> Snapshot:
     floats = [x for x in leaves if jnp.issubdtype(x.dtype, jnp.floating)]
     finite = jnp.stack([jnp.isfinite(x).all() for x in floats]).all() if floats else jnp.array(True)
     return Snapshot(jax.tree.map(jnp.copy, state), jnp.stack([_checksum(x) for x in leaves]), finite)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).split("\n")[0][:300]
 
 
 def _seal(content: dict) -> dict:
@@ -232,7 +228,7 @@ class Checkpoints:
         try:
             content, state = self._arrays(step, target)
         except Exception as error:  # what damage raises is as various as damage
-            fault = _first_line(error)
+            fault = first_line(error)
         if any_process(fault is not None):
             return fault or "another process could not read it"
         if np.asarray(snapshot(state).checksums).tolist() != content["checksums"]:
@@ -305,10 +301,10 @@ class Checkpoints:
             raise
         except Exception as error:  # orbax and tensorstore have no one type for a full disk
             raise UserError(
-                f"a checkpoint cannot be written to {self.directory} ({_first_line(error)}): make room there, or "
-                f"make it writable, and run the same command to go on from {self._last_words()}"
+                f"a checkpoint cannot be written to {self.directory} ({first_line(error)}): make room there, or "
+                f"make it writable, and run the same command to go on from {self._resumes_from()}"
             ) from error
 
-    def _last_words(self) -> str:
+    def _resumes_from(self) -> str:
         whole = [int(path.name) for path in self.directory.glob("[0-9]*") if path.name.isdigit()]
         return f"checkpoint {max(whole)}" if whole else "the beginning"

@@ -21,3 +21,8 @@ def choose(field: str, name: str, table: dict):
     if name not in table:
         raise UserError(f"{field}={name!r} is unknown; {nearest(name, table)}")
     return table[name]
+
+
+def first_line(error: Exception) -> str:
+    """What an exception of a library says, without the pages that may follow; its type where it says nothing."""
+    return (str(error).strip() or type(error).__name__).split("\n")[0][:300]

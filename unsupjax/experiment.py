@@ -52,6 +52,7 @@ class Experiment(NamedTuple):
         abstract: the shapes and dtypes of State.
         shardings: where each array of State lies.
         batch: the first inputs, which `init` is given.
+        example_bytes: of one input as it is stored.
     """
 
     config: ml_collections.ConfigDict
@@ -63,6 +64,7 @@ class Experiment(NamedTuple):
     abstract: Any
     shardings: Any
     batch: np.ndarray | tuple[np.ndarray, np.ndarray]
+    example_bytes: int
 
 
 def prepare(config: ml_collections.ConfigDict, statistics: dict | None = None) -> Experiment:
@@ -108,7 +110,7 @@ def prepare(config: ml_collections.ConfigDict, statistics: dict | None = None) -
             CHECKS[name](config.evaluate[name], raw.shape[1:])
     shardings = state_sharding(abstract, mesh)
     init = lambda: jax.jit(method.init, out_shardings=shardings)(key, batch)
-    return Experiment(config, source, method, mesh, total, init, abstract, shardings, batch)
+    return Experiment(config, source, method, mesh, total, init, abstract, shardings, batch, raw[0].nbytes)
 
 
 def is_labelled(config: ml_collections.ConfigDict) -> bool:
@@ -189,7 +191,7 @@ def _steps_per_call(experiment: Experiment, streamed: bool) -> int:
     convolutional = any(x.ndim == 4 for x in jax.tree.leaves(experiment.abstract))
     if convolutional and jax.default_backend() == "cpu":
         return 1
-    batch_bytes = experiment.source.train[0][0].nbytes * train.batch_size
+    batch_bytes = experiment.example_bytes * train.batch_size
     return _even(min(100, BLOCK_BYTES // batch_bytes if streamed else 100), train.log_every)
 
 
@@ -204,7 +206,7 @@ def make_feed(experiment: Experiment) -> Feed:
     config, train = experiment.config, experiment.source.train
     feed = config.data.feed
     if feed == "auto":
-        beyond = any_process(not fits_in_memory(train[0][0].nbytes * len(train)))
+        beyond = any_process(not fits_in_memory(experiment.example_bytes * len(train)))
         feed = "streaming" if beyond else "resident"
     steps = _steps_per_call(experiment, feed == "streaming")
     arguments = (

@@ -37,14 +37,17 @@ def fit(config: ml_collections.ConfigDict, folder: str | pathlib.Path) -> dict[s
         the results of the evaluators by name; empty where SIGTERM or SIGINT ended the run before its last step.
 
     Raises:
-        UserError: bad input; nothing was written.
+        UserError: bad input, and nothing was written; or a folder that is in use or can no longer be written.
         loop.Diverged: the loss or the parameters are not finite; the last good checkpoint is left.
     """
     folder = pathlib.Path(folder)
     with together():
         workdir.check_writable(folder)
         workdir.check_config(folder, config)
-        experiment = experiments.prepare(config, _saved_statistics(config, folder))
+        statistics = _saved_statistics(config, folder)
+    with together():
+        experiment = experiments.prepare(config, statistics)
+    with together():
         run, feed = experiments.compile_run(experiment, experiments.make_feed(experiment))
     with contextlib.ExitStack() as held, workdir.writing(folder):
         with together():

@@ -99,10 +99,10 @@ class Program:
 
     def prepare(self, state: Any, block: Any, *shared: Any) -> Callable:
         """The executable for blocks like this one."""
-        if (
-            self._parts > 1
-        ):  # pmap compiles at its first call: its executables take no other processes' shares
-            return self._jitted
+        if self._parts > 1:
+            return (
+                self._jitted
+            )  # pmap's executables take no shares of several processes: it compiles when called
         length = block_length(block)
         if length not in self._compiled:
             self._compiled[length] = self.lower(state, block, *shared).compile()

@@ -17,7 +17,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from unsupjax.errors import UserError
+from unsupjax.errors import UserError, first_line
 
 LOST_AFTER = 60  # seconds without a sign of life until a process counts as dead
 _alone = False
@@ -67,7 +67,7 @@ def start(
         who = f"process {process_id} of {num_processes}" if coordinator else "the processes of this run"
         where = f" at --coordinator={coordinator}" if coordinator else ""
         raise UserError(
-            f"{who} could not meet the others{where} within {timeout} s ({_first_line(error)}); start all of them "
+            f"{who} could not meet the others{where} within {timeout} s ({first_line(error)}); start all of them "
             "with the same coordinator, and see that its port is open and free"
         ) from error
 
@@ -103,10 +103,6 @@ def _check(coordinator: str, num_processes: int | None, process_id: int | None) 
         )
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0][:300]
-
-
 def is_primary() -> bool:
     """Whether this is the process that speaks and writes."""
     return jax.process_index() == 0
@@ -125,7 +121,10 @@ def any_process(yes: bool) -> bool:
 
 @contextlib.contextmanager
 def together() -> Iterator[None]:
-    """What one process refuses inside, with a `UserError`, all refuse."""
+    """What one process refuses inside, with a `UserError`, all refuse.
+
+    Inside, no process may wait for the others once it can fail alone: who fails asks here already.
+    """
     fault = None
     try:
         yield
@@ -197,7 +196,7 @@ def lost(error: Exception) -> str:
     if jax.process_count() == 1:
         raise error
     return (
-        f"process {jax.process_index()} of {jax.process_count()} lost the others ({_first_line(error)}); start all "
+        f"process {jax.process_index()} of {jax.process_count()} lost the others ({first_line(error)}); start all "
         "again with the same command to go on from the newest checkpoint"
     )
 
