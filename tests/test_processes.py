@@ -239,7 +239,9 @@ def test_data_that_one_host_lacks(without, config, tmp_path):
         if i != without:
             np.savez(folder / "x.npz", x=np.random.default_rng(0).random((200, 64), np.float32))
     arguments = (f"--config={config}", f"--workdir={tmp_path / 'run'}", "--config.data.source=npz:x.npz")
-    begun = start_many(2, *arguments, "--config.data.standardise=False", cwd=folders)
+    begun = start_many(
+        2, *arguments, "--config.data.standardise=False", "--config.data.feed=auto", cwd=folders
+    )
     texts = outputs(begun, 120)
     assert [process.returncode for process in begun] == [1, 1]
     assert "error: npz:x.npz: there is no file x.npz" in texts[without]

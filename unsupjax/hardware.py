@@ -62,7 +62,7 @@ def _matmul_rate(n: int = 1024) -> float:
         product = jax.jit(jnp.dot)
         product(a, a).block_until_ready()
         times = []
-        for _ in range(3):
+        for _ in range(20):  # a tenth of a second: in the first few, not all cores may be awake
             begin = time.perf_counter()
             product(a, a).block_until_ready()
             times.append(time.perf_counter() - begin)

@@ -1,34 +1,18 @@
 import jax
 import numpy as np
 import pytest
+from drawn import drawing
 
 from unsupjax import models
 from unsupjax.models.convolve import convolve, convolve_transposed
 from unsupjax.models.labels import LabelledBatchNorm, Logit
 from unsupjax.models.r3gan import downsample, upsample
-from unsupjax.spectral import power_iteration
 
 RNG = np.random.default_rng(0)
 KEY = jax.random.key(0)
 Z = RNG.normal(size=(4, 5)).astype(np.float32)
 LABEL = np.array([0, 2, 1, 2])
-
-
-def images(n=4, shape=(8, 8, 1)):
-    return RNG.uniform(size=(n, *shape)).astype(np.float32)
-
-
-def made(module, *inputs):
-    """Variables, all parameters drawn anew, so that none hides at 0 or 1."""
-    variables = jax.eval_shape(module.init, KEY, *inputs)
-    draw = lambda x: RNG.normal(size=x.shape, scale=0.5).astype(np.float32)
-    new = {"params": jax.tree.map(draw, variables["params"])}
-    if "batch_stats" in variables:
-        new["batch_stats"] = jax.tree.map(lambda x: 0.5 + abs(draw(x)), variables["batch_stats"])
-    if "spectral" in variables:
-        vectors = jax.tree.map(draw, variables["spectral"])
-        new["spectral"] = jax.jit(power_iteration, static_argnums=2)(new["params"], vectors, 5)
-    return new
+images, made = drawing(RNG, KEY)
 
 
 def test_vectors_are_taken_as_they_are():

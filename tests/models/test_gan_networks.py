@@ -2,16 +2,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from drawn import drawing
 
 from unsupjax import models
 from unsupjax.models.pixels import doublings
-from unsupjax.spectral import power_iteration
 
 RNG = np.random.default_rng(0)
 KEY = jax.random.key(0)
 SMALL = {"mlp": {"features": (6,)}, "dcgan": {"width": 2}, "sngan": {"width": 3}}
 Z = RNG.normal(size=(4, 5)).astype(np.float32)
 LABEL = np.array([0, 2, 1, 2])
+images, made = drawing(RNG, KEY)
 
 
 def fields(name, shape):
@@ -28,23 +29,6 @@ def generator(name, shape=(8, 8, 1), **more):
 
 def discriminator(name, shape=(8, 8, 1), **more):
     return models.DISCRIMINATORS[name](**fields(name, shape), **more)
-
-
-def images(n=4, shape=(8, 8, 1)):
-    return RNG.uniform(size=(n, *shape)).astype(np.float32)
-
-
-def made(module, *inputs):
-    """Variables, all parameters drawn anew, so that none hides at 0 or 1."""
-    variables = jax.eval_shape(module.init, KEY, *inputs)
-    draw = lambda x: RNG.normal(size=x.shape, scale=0.5).astype(np.float32)
-    new = {"params": jax.tree.map(draw, variables["params"])}
-    if "batch_stats" in variables:
-        new["batch_stats"] = jax.tree.map(lambda x: 0.5 + abs(draw(x)), variables["batch_stats"])
-    if "spectral" in variables:
-        vectors = jax.tree.map(draw, variables["spectral"])
-        new["spectral"] = jax.jit(power_iteration, static_argnums=2)(new["params"], vectors, 5)
-    return new
 
 
 def count(module, *inputs):
