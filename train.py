@@ -22,11 +22,11 @@ from absl import app, flags, logging
 from jax.errors import JaxRuntimeError
 from ml_collections import ConfigDict, config_flags
 
-from unsupjax import processes
 from unsupjax.errors import UserError
-from unsupjax.fit import evaluate, fit
-from unsupjax.hardware import keep_compiled, keep_memory_flat
-from unsupjax.loop import Diverged
+from unsupjax.parallel import processes
+from unsupjax.parallel.hardware import keep_compiled, keep_memory_flat
+from unsupjax.run.fit import evaluate, fit
+from unsupjax.run.loop import Diverged
 
 DEFAULT = pathlib.Path(__file__).parent / "configs" / "autoencoder_digits.py"
 FLAGS = flags.FLAGS

@@ -18,7 +18,7 @@ from absl import logging
 from sklearn.metrics import roc_auc_score
 
 from unsupjax.data import arrays, open_source
-from unsupjax.fit import fit
+from unsupjax.run.fit import fit
 
 ROOT = pathlib.Path(__file__).parent.parent
 REFERENCE = {  # what PyOD's autoencoder is expected to reach under this protocol, on splits that are not known

@@ -29,10 +29,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from unsupjax import loop, methods, models
+from unsupjax import methods, models
 from unsupjax.data import arrays, open_source
 from unsupjax.data.feeds import resident, streaming
-from unsupjax.parallel import make_mesh, place_batch, replicated
+from unsupjax.parallel.mesh import make_mesh, place_batch, replicated
+from unsupjax.run import loop
 
 WIDTHS = (256, 128, 16)  # those of configs/autoencoder_digits.py
 STEPS = 200  # steps of one measurement

@@ -2,7 +2,7 @@
 
     python benchmarks/checkpoints.py [--steps=20000] [--rounds=5]
 
-Whole runs by `unsupjax.fit.fit`, in turns; the time is that of the loop, pauses for checkpoints included, and of what
+Whole runs by `unsupjax.run.fit.fit`, in turns; the time is that of the loop, with pauses for checkpoints, and of what
 is still written after it. `seconds` is config.checkpoint.seconds, the least time between two checkpoints; 0 has the run
 save after every hundred steps, some twenty times a second.
 """
@@ -18,7 +18,8 @@ import time
 
 import jax
 
-from unsupjax import checkpoint, fit, hardware, loop
+from unsupjax.parallel import hardware
+from unsupjax.run import checkpoint, fit, loop
 
 CONFIG = pathlib.Path(__file__).parent.parent / "configs" / "autoencoder_digits.py"
 CONTESTANTS = {  # (every, seconds)

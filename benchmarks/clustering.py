@@ -16,11 +16,12 @@ import numpy as np
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_digits
 
-from unsupjax import nearest, som
+from unsupjax import som
 from unsupjax.cluster import kmeans, scores
 from unsupjax.data import arrays, open_source
-from unsupjax.experiment import make_subject
-from unsupjax.fit import load
+from unsupjax.numerics import nearest
+from unsupjax.run.experiment import make_subject
+from unsupjax.run.fit import load
 from unsupjax.som.start import STARTS
 
 

@@ -26,10 +26,11 @@ import optax
 from encoders import torch_resnet18
 from machine import sgemm_rate
 
-from unsupjax import augment, loop, losses, methods, models
+from unsupjax import augment, losses, methods, models
 from unsupjax.data import arrays, open_source
 from unsupjax.data.feeds import resident
-from unsupjax.parallel import make_mesh, place_batch, replicated
+from unsupjax.parallel.mesh import make_mesh, place_batch, replicated
+from unsupjax.run import loop
 
 SHAPE = (32, 32, 3)
 TEMPERATURE = 0.2

@@ -22,9 +22,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from unsupjax import loop, methods, models
+from unsupjax import methods, models
 from unsupjax.data.feeds import resident
-from unsupjax.parallel import make_mesh, place_batch, replicated
+from unsupjax.parallel.mesh import make_mesh, place_batch, replicated
+from unsupjax.run import loop
 
 LATENT = 64
 ON_CPU = jax.default_backend() == "cpu"

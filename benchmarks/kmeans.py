@@ -127,7 +127,7 @@ def devices(counts=(1, 2, 4, 8)):
     from jax.sharding import PartitionSpec
 
     from unsupjax.cluster import kmeans
-    from unsupjax.parallel import AXIS, make_mesh
+    from unsupjax.parallel.mesh import AXIS, make_mesh
 
     x, start = data(96_000, 64, 256)
     rows, whole = PartitionSpec(AXIS), PartitionSpec()

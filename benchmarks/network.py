@@ -42,8 +42,8 @@ import jaxlib
 from hlo_bytes import collectives, sent, totals
 
 from unsupjax import config as configs
-from unsupjax import nearest
-from unsupjax.parallel import compile_step, make_mesh
+from unsupjax.numerics import nearest
+from unsupjax.parallel.mesh import compile_step, make_mesh
 
 MESHES = (4, 8, 16)
 ROOT = pathlib.Path(__file__).resolve().parents[1]

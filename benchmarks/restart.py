@@ -26,7 +26,7 @@ def imports():
     """Seconds until everything is imported."""
     begin = time.perf_counter()
     subprocess.run(
-        [sys.executable, "-c", "import unsupjax.fit, absl.app, ml_collections"], cwd=ROOT, check=True
+        [sys.executable, "-c", "import unsupjax.run.fit, absl.app, ml_collections"], cwd=ROOT, check=True
     )
     return time.perf_counter() - begin
 

@@ -13,7 +13,7 @@ from jax.sharding import PartitionSpec
 
 from unsupjax import augment, methods, models
 from unsupjax.methods import METHODS
-from unsupjax.parallel import AXIS, axis_name, compile_step, make_mesh, place_batch, replicated
+from unsupjax.parallel.mesh import AXIS, axis_name, compile_step, make_mesh, place_batch, replicated
 
 SHAPE = (8, 8, 1)
 COMPILES_QUICKLY = lambda name: (

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from unsupjax.data.tfds_dirs import prepared_sets
+from unsupjax.data.sources.tfds_dirs import prepared_sets
 
 TFDS = pathlib.Path(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
 ROOT = pathlib.Path(__file__).parent.parent

@@ -12,10 +12,9 @@ import jax
 import numpy as np
 from test_methods import BATCH, STEPS, make
 
-from unsupjax.data.digits import open_digits
 from unsupjax.data.feeds import resident, streaming
-from unsupjax.loop import compile_block
-from unsupjax.parallel import (
+from unsupjax.data.sources.digits import open_digits
+from unsupjax.parallel.mesh import (
     axis_name,
     everywhere,
     local,
@@ -26,7 +25,8 @@ from unsupjax.parallel import (
     state_sharding,
     without_keys,
 )
-from unsupjax.processes import is_primary, start
+from unsupjax.parallel.processes import is_primary, start
+from unsupjax.run.loop import compile_block
 
 PAIRS = [("jit", "resident"), ("pmap", "streaming"), ("jit", "streaming"), ("pmap", "resident")]
 

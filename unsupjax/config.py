@@ -19,7 +19,7 @@ from unsupjax.evaluate import EVALUATORS, FIGURES
 from unsupjax.methods import METHODS, Method
 from unsupjax.models import DECODERS, DISCRIMINATORS, ENCODERS, GENERATORS, HEADS
 from unsupjax.optimizers import OPTIMIZERS, SCHEDULES, wrap
-from unsupjax.parallel import EXECUTORS, axis_name
+from unsupjax.parallel.mesh import EXECUTORS, axis_name
 
 TRANSFORMS = {"none": None, "binarize": binarize}
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}

@@ -8,8 +8,9 @@ from sklearn.cluster import HDBSCAN, AgglomerativeClustering
 from sklearn.datasets import make_blobs, make_moons
 from sklearn.metrics import adjusted_rand_score
 
-from unsupjax import checks, cluster
+from unsupjax import cluster
 from unsupjax.errors import UserError
+from unsupjax.numerics import checks
 
 LINKAGES = ["ward", "average", "complete", "single"]
 

@@ -12,7 +12,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from unsupjax.cluster import kmeans
 from unsupjax.cluster.seeding import SEEDINGS, draw
-from unsupjax.parallel import AXIS, make_mesh
+from unsupjax.parallel.mesh import AXIS, make_mesh
 
 KEY = jax.random.key(0)
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from unsupjax.data import arrays, open_source
-from unsupjax.data.images import decode_image
+from unsupjax.data.pictures import decode_image
 from unsupjax.errors import UserError
 
 

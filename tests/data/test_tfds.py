@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from unsupjax.data import arrays, open_source
-from unsupjax.data.tfrecord import TFRecordFiles
+from unsupjax.data.sources.tfrecord import TFRecordFiles
 from unsupjax.errors import UserError
 
 
@@ -173,7 +173,7 @@ def test_failed_download_names_the_mend(tmp_path, monkeypatch):
     def refuse(name, data_dir):
         raise OSError("connection lost")
 
-    monkeypatch.setattr("unsupjax.data.tfds_dirs.online", lambda: True)
+    monkeypatch.setattr("unsupjax.data.sources.tfds_dirs.online", lambda: True)
     monkeypatch.setattr(tfds, "builder", refuse)
     with pytest.raises(UserError, match=r"connection lost.*tfds build kmnist"):
         open_source("tfds:kmnist", data_dir=str(tmp_path))
@@ -189,7 +189,7 @@ def test_downloads_where_there_is_a_network(prepared, tmp_path, monkeypatch):
             assert file_format == "array_record"
             shutil.copytree(prepared["array_record"] / "tiny/1.2.0", self.data_dir)
 
-    monkeypatch.setattr("unsupjax.data.tfds_dirs.online", lambda: True)
+    monkeypatch.setattr("unsupjax.data.sources.tfds_dirs.online", lambda: True)
     monkeypatch.setattr(tfds, "builder", lambda name, data_dir: Builder())
     assert len(open_source("tfds:kmnist", data_dir=str(tmp_path)).train) == 16
 

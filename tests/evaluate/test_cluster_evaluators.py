@@ -8,8 +8,8 @@ from sklearn.cluster import AgglomerativeClustering
 
 from unsupjax.errors import UserError
 from unsupjax.evaluate import clusterings, clusters, som
-from unsupjax.evaluate.clusterings import ALGORITHMS, summary
-from unsupjax.evaluate.clusters import majority
+from unsupjax.evaluate.clustering.clusterings import ALGORITHMS, summary
+from unsupjax.evaluate.clustering.clusters import majority
 from unsupjax.som import Grid, Map
 
 AGREEMENT = {"clusters_purity", "clusters_nmi", "clusters_ari", "clusters_accuracy"}

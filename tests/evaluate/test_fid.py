@@ -9,8 +9,8 @@ import scipy.linalg
 
 from unsupjax.errors import UserError
 from unsupjax.evaluate import EVALUATORS, NEEDS, fid
-from unsupjax.evaluate.generation import drawn
 from unsupjax.evaluate.subject import Subject
+from unsupjax.evaluate.synthesis.generation import drawn
 from unsupjax.methods.base import Method
 
 MODULE = fid.__globals__

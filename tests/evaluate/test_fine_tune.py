@@ -7,7 +7,7 @@ import pytest
 
 from unsupjax.errors import UserError
 from unsupjax.evaluate import fine_tune
-from unsupjax.evaluate.fine_tune import stratified
+from unsupjax.evaluate.representation.fine_tune import stratified
 
 
 @pytest.fixture(scope="module")

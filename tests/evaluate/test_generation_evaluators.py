@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 
 from unsupjax import arrays
-from unsupjax import experiment as experiments
-from unsupjax import export as exports
 from unsupjax import generation as measures
+from unsupjax.commands import export as exports
 from unsupjax.config import experiment
 from unsupjax.errors import UserError
-from unsupjax.evaluate import Subject, class_balance, generation, memorisation, modes, reference
-from unsupjax.evaluate.generation import drawn
+from unsupjax.evaluate import Subject, class_balance, generation, memorisation, modes
+from unsupjax.evaluate.synthesis import reference
+from unsupjax.evaluate.synthesis.generation import drawn
 from unsupjax.methods.base import Method
+from unsupjax.run import experiment as experiments
 
 CENTERS = np.array([[0.0, 0.0], [4.0, 0.0], [0.0, 4.0]])
 SECTION = {"name": "cnn", "features": (4, 6), "norm_momentum": 0.5}

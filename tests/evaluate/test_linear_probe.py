@@ -8,8 +8,8 @@ from sklearn.preprocessing import StandardScaler
 
 from unsupjax.errors import UserError
 from unsupjax.evaluate import linear_probe, linear_probe_augmented
-from unsupjax.evaluate.linear_probe import standardized
-from unsupjax.evaluate.linear_probe_augmented import cropped_codes
+from unsupjax.evaluate.representation.linear_probe import standardized
+from unsupjax.evaluate.representation.linear_probe_augmented import cropped_codes
 from unsupjax.evaluate.subject import codes
 
 

@@ -7,9 +7,9 @@ import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
 from unsupjax import losses
-from unsupjax.collectives import pmean
 from unsupjax.losses import contrastive
-from unsupjax.parallel import AXIS, make_mesh
+from unsupjax.parallel.collectives import pmean
+from unsupjax.parallel.mesh import AXIS, make_mesh
 
 N, CHUNK = 24, 5
 RNG = np.random.default_rng(0)

@@ -7,8 +7,8 @@ from jax.test_util import check_grads
 from scipy.special import rel_entr
 
 from unsupjax import losses
-from unsupjax.collectives import pmean
-from unsupjax.parallel import AXIS, make_mesh
+from unsupjax.parallel.collectives import pmean
+from unsupjax.parallel.mesh import AXIS, make_mesh
 
 
 @pytest.fixture(scope="module")

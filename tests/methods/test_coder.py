@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from unsupjax.methods.coder import coder
+from unsupjax.methods.parts.coder import coder
 from unsupjax.models import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
 
 X = np.random.default_rng(0).uniform(size=(5, 6)).astype(np.float32)

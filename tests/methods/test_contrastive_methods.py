@@ -7,11 +7,11 @@ import optax
 import pytest
 
 from unsupjax import augment, methods, models
-from unsupjax.methods.keys import key_encoder
 from unsupjax.methods.moco import enqueued
-from unsupjax.methods.stack import stack, subset
-from unsupjax.methods.teacher import cosine_momentum, moved
-from unsupjax.methods.views import diagnose, health, two_views
+from unsupjax.methods.parts.keys import key_encoder
+from unsupjax.methods.parts.stack import stack, subset
+from unsupjax.methods.parts.teacher import cosine_momentum, moved
+from unsupjax.methods.parts.views import diagnose, health, two_views
 
 B, D, RATE = 8, 6, 0.1
 X = np.random.default_rng(0).normal(size=(3, B, D)).astype(np.float32)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from jax.sharding import PartitionSpec
 
-from unsupjax.methods.epochs import of_epoch, place
-from unsupjax.parallel import AXIS, make_mesh
+from unsupjax.methods.parts.epochs import of_epoch, place
+from unsupjax.parallel.mesh import AXIS, make_mesh
 
 
 @pytest.mark.parametrize(("examples", "batch"), [(50, 50), (7, 3), (60_000, 256), (5, 1)])

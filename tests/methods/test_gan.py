@@ -11,8 +11,8 @@ import pytest
 
 from unsupjax import losses, methods, models
 from unsupjax.methods.gan import diagnose
-from unsupjax.methods.latents import great_circle
-from unsupjax.spectral import power_iteration
+from unsupjax.methods.parts.latents import great_circle
+from unsupjax.numerics.spectral import power_iteration
 
 D, LATENT, BATCH = 5, 3, 8
 

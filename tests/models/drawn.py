@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 
-from unsupjax.spectral import power_iteration
+from unsupjax.numerics.spectral import power_iteration
 
 
 def drawing(rng, key):

@@ -5,8 +5,8 @@ from drawn import drawing
 
 from unsupjax import models
 from unsupjax.models.convolve import convolve, convolve_transposed
-from unsupjax.models.labels import LabelledBatchNorm, Logit
-from unsupjax.models.r3gan import downsample, upsample
+from unsupjax.models.gan.labels import LabelledBatchNorm, Logit
+from unsupjax.models.gan.r3gan import downsample, upsample
 
 RNG = np.random.default_rng(0)
 KEY = jax.random.key(0)

@@ -5,7 +5,7 @@ import pytest
 from drawn import drawing
 
 from unsupjax import models
-from unsupjax.models.pixels import doublings
+from unsupjax.models.gan.pixels import doublings
 
 RNG = np.random.default_rng(0)
 KEY = jax.random.key(0)

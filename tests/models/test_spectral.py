@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from unsupjax.models.convolve import Conv
-from unsupjax.models.spectral import SpectralConv, SpectralDense
-from unsupjax.spectral import power_iteration
+from unsupjax.models.gan.spectral import SpectralConv, SpectralDense
+from unsupjax.numerics.spectral import power_iteration
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.normal(size=(2, 4, 4, 3)).astype(np.float32)

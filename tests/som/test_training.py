@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from jax.sharding import PartitionSpec
 
-from unsupjax import nearest, som
-from unsupjax.parallel import AXIS, make_mesh
+from unsupjax import som
+from unsupjax.numerics import nearest
+from unsupjax.parallel.mesh import AXIS, make_mesh
 from unsupjax.som.neighbourhood import DECAYS, NEIGHBOURHOODS, is_separable, smooth, squared_distances
 
 KEY = jax.random.key(0)

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from unsupjax import checks, nearest
 from unsupjax.errors import UserError
+from unsupjax.numerics import checks, nearest
 
 _COOLEST = 1e-3  # last temperature, in units of the first
 

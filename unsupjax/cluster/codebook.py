@@ -3,10 +3,10 @@
 import jax
 import jax.numpy as jnp
 
-from unsupjax import nearest
 from unsupjax.cluster import kmeans
-from unsupjax.collectives import psum
-from unsupjax.principal import principal
+from unsupjax.numerics import nearest
+from unsupjax.numerics.principal import principal
+from unsupjax.parallel.collectives import psum
 
 _DIRECTIONS = 32  # of the start
 _PASSES = 4  # of the search for them

@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
-from unsupjax import checks
 from unsupjax.cluster.tiles import Tiles, float64, near_pairs, spatial_order, squared_distances, tiled
 from unsupjax.errors import UserError
+from unsupjax.numerics import checks
 
 _NONE = np.iinfo(np.int32).max  # above every index: what a minimum over nothing gives
 

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.cluster import HDBSCAN
 
-from unsupjax import checks
 from unsupjax.errors import UserError
+from unsupjax.numerics import checks
 
 
 class Result(NamedTuple):

@@ -7,8 +7,8 @@ from scipy.cluster import hierarchy
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from unsupjax import checks
 from unsupjax.errors import UserError, choose
+from unsupjax.numerics import checks
 
 LINKAGES = {name: name for name in ("average", "complete", "single", "ward")}
 MAX_ROWS = 20_000  # 1.6 GB of distances, which scipy copies once

@@ -6,9 +6,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from unsupjax import checks, nearest
 from unsupjax.cluster.seeding import SEEDINGS
-from unsupjax.collectives import all_gather, pmean, psum
+from unsupjax.numerics import checks, nearest
+from unsupjax.parallel.collectives import all_gather, pmean, psum
 
 
 class Fit(NamedTuple):

@@ -14,10 +14,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from unsupjax import checks, nearest
 from unsupjax.cluster import codebook
 from unsupjax.cluster.codes import report as report
 from unsupjax.cluster.codes import unique_codes as unique_codes
+from unsupjax.numerics import checks, nearest
 
 
 class Residual(NamedTuple):

@@ -6,9 +6,9 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from sklearn import metrics
 
-from unsupjax import checks
 from unsupjax.cluster.tiles import float64, squared_distances
 from unsupjax.errors import UserError
+from unsupjax.numerics import checks
 
 
 def contingency(labels: np.ndarray, clusters: np.ndarray) -> np.ndarray:

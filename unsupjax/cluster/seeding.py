@@ -5,8 +5,8 @@ import math
 import jax
 import jax.numpy as jnp
 
-from unsupjax import nearest
-from unsupjax.collectives import all_gather, example_keys, psum
+from unsupjax.numerics import nearest
+from unsupjax.parallel.collectives import all_gather, example_keys, psum
 
 _TILE = 1024
 ROUNDS = 5  # of k-means||; Bahmani et al. find no gain beyond

@@ -4,7 +4,7 @@ import dataclasses
 import logging
 import threading
 
-from unsupjax.data.images import UnreadableImage
+from unsupjax.data.pictures import UnreadableImage
 from unsupjax.errors import UserError
 
 NAMED = 10  # images that the log names

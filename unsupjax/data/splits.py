@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from unsupjax.data.images import UnreadableImage
+from unsupjax.data.pictures import UnreadableImage
 from unsupjax.data.skipped import Skipped
 from unsupjax.errors import UserError
 

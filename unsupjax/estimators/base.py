@@ -10,8 +10,8 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Cluster
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from unsupjax import nearest
 from unsupjax.estimators.saved import Saved
+from unsupjax.numerics import nearest
 
 _PADDED = 64  # rows at least, so that small tables of many lengths share a compilation
 

@@ -7,13 +7,14 @@ parameters are their hyperparameters. A `UserError` says what a subject lacks.
 
 from unsupjax.cluster.scores import hungarian_accuracy as hungarian_accuracy
 from unsupjax.cluster.scores import purity as purity
-from unsupjax.evaluate.anomaly import anomaly as anomaly
-from unsupjax.evaluate.class_balance import class_balance as class_balance
-from unsupjax.evaluate.clusterings import clusterings as clusterings
-from unsupjax.evaluate.clusterings import summary as summary
-from unsupjax.evaluate.clusters import clusters as clusters
-from unsupjax.evaluate.fid import check as check_fid
-from unsupjax.evaluate.fid import fid as fid
+from unsupjax.evaluate.clustering.clusterings import clusterings as clusterings
+from unsupjax.evaluate.clustering.clusterings import summary as summary
+from unsupjax.evaluate.clustering.clusters import clusters as clusters
+from unsupjax.evaluate.clustering.som import som as som
+from unsupjax.evaluate.fidelity.anomaly import anomaly as anomaly
+from unsupjax.evaluate.fidelity.jacobian import jacobian as jacobian
+from unsupjax.evaluate.fidelity.likelihood import likelihood as likelihood
+from unsupjax.evaluate.fidelity.reconstruction import reconstruction as reconstruction
 from unsupjax.evaluate.figures import animate as animate
 from unsupjax.evaluate.figures import (
     clustering_panels,
@@ -33,26 +34,27 @@ from unsupjax.evaluate.figures import (
     views,
 )
 from unsupjax.evaluate.figures import learning_curves as learning_curves
-from unsupjax.evaluate.fine_tune import fine_tune as fine_tune
-from unsupjax.evaluate.generation import generation as generation
-from unsupjax.evaluate.jacobian import jacobian as jacobian
-from unsupjax.evaluate.kmeans import kmeans as kmeans
-from unsupjax.evaluate.knn import knn as knn
-from unsupjax.evaluate.knn import knn_baselines as knn_baselines
-from unsupjax.evaluate.knn import knn_predict as knn_predict
-from unsupjax.evaluate.knn import knn_weighted as knn_weighted
-from unsupjax.evaluate.likelihood import likelihood as likelihood
-from unsupjax.evaluate.linear_probe import linear_probe as linear_probe
-from unsupjax.evaluate.linear_probe_augmented import linear_probe_augmented as linear_probe_augmented
-from unsupjax.evaluate.memorisation import memorisation as memorisation
-from unsupjax.evaluate.modes import modes as modes
-from unsupjax.evaluate.rank_me import rank_me as rank_me
-from unsupjax.evaluate.reconstruction import reconstruction as reconstruction
-from unsupjax.evaluate.reference import check as check_encoder
-from unsupjax.evaluate.som import som as som
+from unsupjax.evaluate.representation.fine_tune import fine_tune as fine_tune
+from unsupjax.evaluate.representation.kmeans import kmeans as kmeans
+from unsupjax.evaluate.representation.knn import knn as knn
+from unsupjax.evaluate.representation.knn import knn_baselines as knn_baselines
+from unsupjax.evaluate.representation.knn import knn_predict as knn_predict
+from unsupjax.evaluate.representation.knn import knn_weighted as knn_weighted
+from unsupjax.evaluate.representation.linear_probe import linear_probe as linear_probe
+from unsupjax.evaluate.representation.linear_probe_augmented import (
+    linear_probe_augmented as linear_probe_augmented,
+)
+from unsupjax.evaluate.representation.rank_me import rank_me as rank_me
 from unsupjax.evaluate.subject import Subject as Subject
 from unsupjax.evaluate.subject import map_batches as map_batches
 from unsupjax.evaluate.subject import subject as subject
+from unsupjax.evaluate.synthesis.class_balance import class_balance as class_balance
+from unsupjax.evaluate.synthesis.fid import check as check_fid
+from unsupjax.evaluate.synthesis.fid import fid as fid
+from unsupjax.evaluate.synthesis.generation import generation as generation
+from unsupjax.evaluate.synthesis.memorisation import memorisation as memorisation
+from unsupjax.evaluate.synthesis.modes import modes as modes
+from unsupjax.evaluate.synthesis.reference import check as check_encoder
 
 EVALUATORS = {
     "anomaly": anomaly,

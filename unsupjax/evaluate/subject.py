@@ -9,7 +9,7 @@ import numpy as np
 
 from unsupjax.errors import UserError, choose
 from unsupjax.methods.base import Method
-from unsupjax.processes import gather, share
+from unsupjax.parallel.processes import gather, share
 
 
 class Subject(NamedTuple):

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from unsupjax import checks, nearest
+from unsupjax.numerics import checks, nearest
 
 
 class Memorisation(NamedTuple):

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from unsupjax import checks
+from unsupjax.numerics import checks
 
 _BLOCK = 2**23  # pairs at once: 64 MiB of float64
 

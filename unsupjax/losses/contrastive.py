@@ -9,9 +9,9 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from unsupjax.collectives import example_ids, gather_rows, interleaved
 from unsupjax.losses.similarity import normalize
 from unsupjax.losses.streaming import DROPPED, highest, log_sum_exp
+from unsupjax.parallel.collectives import example_ids, gather_rows, interleaved
 
 _TIE = 1e-6  # similarities closer than this are equal as far as float32 can tell
 

@@ -4,8 +4,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from unsupjax.collectives import example_ids, gather_rows, pmean
 from unsupjax.losses.streaming import log_sum_exp
+from unsupjax.parallel.collectives import example_ids, gather_rows, pmean
 
 SHORTEST = 1e-12  # a vector shorter than this has no direction that float32 could tell
 

@@ -4,7 +4,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from unsupjax.collectives import pmean
+from unsupjax.parallel.collectives import pmean
 
 
 def kl_sparsity(

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from unsupjax.collectives import pmean
+from unsupjax.parallel.collectives import pmean
 
 
 class Method(NamedTuple):

@@ -8,7 +8,7 @@ import optax
 from unsupjax import losses
 from unsupjax.augment import InBatch
 from unsupjax.methods.base import Method
-from unsupjax.methods.bootstrap import bootstrap
+from unsupjax.methods.parts.bootstrap import bootstrap
 
 
 def byol(

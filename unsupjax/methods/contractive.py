@@ -6,10 +6,10 @@ import jax.numpy as jnp
 import optax
 
 from unsupjax import losses
-from unsupjax.activations import activation
-from unsupjax.collectives import example_keys
 from unsupjax.methods.base import Method, State, descend, init_state
-from unsupjax.methods.coder import coder
+from unsupjax.methods.parts.coder import coder
+from unsupjax.numerics.activations import activation
+from unsupjax.parallel.collectives import example_keys
 
 ESTIMATORS = ("closed_form", "exact", "hutchinson")
 

@@ -9,10 +9,10 @@ import optax
 
 from unsupjax import losses
 from unsupjax.cluster import kmeans
-from unsupjax.collectives import all_gather, pmean
 from unsupjax.methods.base import Method, descend, init_state
-from unsupjax.methods.coder import coder
-from unsupjax.methods.epochs import place
+from unsupjax.methods.parts.coder import coder
+from unsupjax.methods.parts.epochs import place
+from unsupjax.parallel.collectives import all_gather, pmean
 
 
 class DECState(NamedTuple):

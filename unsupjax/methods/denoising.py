@@ -6,11 +6,11 @@ import jax.numpy as jnp
 import optax
 
 from unsupjax import losses
-from unsupjax.activations import activation
 from unsupjax.augment import corruption as corruption_named
-from unsupjax.collectives import example_keys
 from unsupjax.methods.base import Method, State, descend, init_state
-from unsupjax.methods.coder import coder
+from unsupjax.methods.parts.coder import coder
+from unsupjax.numerics.activations import activation
+from unsupjax.parallel.collectives import example_keys
 
 
 def denoising(

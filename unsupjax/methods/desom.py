@@ -7,7 +7,7 @@ import optax
 
 from unsupjax import losses
 from unsupjax.methods.base import Method, State, descend, init_state
-from unsupjax.methods.coder import coder
+from unsupjax.methods.parts.coder import coder
 from unsupjax.som import Grid, Map, distances
 
 

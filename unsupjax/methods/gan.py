@@ -8,12 +8,12 @@ import jax.numpy as jnp
 import optax
 
 from unsupjax import augment, losses
-from unsupjax.collectives import divided_like, example_keys, interleaved, parted, pmean
-from unsupjax.methods.adversaries import adversaries, diversity
 from unsupjax.methods.base import Method, update
-from unsupjax.methods.latents import between
-from unsupjax.methods.teacher import copied, moved
-from unsupjax.spectral import power_iteration
+from unsupjax.methods.parts.adversaries import adversaries, diversity
+from unsupjax.methods.parts.latents import between
+from unsupjax.methods.parts.teacher import copied, moved
+from unsupjax.numerics.spectral import power_iteration
+from unsupjax.parallel.collectives import divided_like, example_keys, interleaved, parted, pmean
 
 PENALTIES = {  # (critic, real, fake, keys) -> [B]
     "wgan_gp": losses.wgan_gp,

@@ -5,12 +5,12 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from unsupjax import nearest
 from unsupjax.cluster import kmeans as algorithm
 from unsupjax.cluster.seeding import SEEDINGS
-from unsupjax.collectives import psum
 from unsupjax.methods.base import Method
-from unsupjax.methods.epochs import of_epoch, place
+from unsupjax.methods.parts.epochs import of_epoch, place
+from unsupjax.numerics import nearest
+from unsupjax.parallel.collectives import psum
 
 UPDATES = ("lloyd", "minibatch")
 

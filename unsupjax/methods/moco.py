@@ -10,12 +10,12 @@ import optax
 
 from unsupjax import losses
 from unsupjax.augment import InBatch
-from unsupjax.collectives import all_gather
 from unsupjax.methods.base import Method, update
-from unsupjax.methods.keys import key_encoder
-from unsupjax.methods.stack import stack
-from unsupjax.methods.teacher import copied, moved
-from unsupjax.methods.views import diagnose, health, two_views
+from unsupjax.methods.parts.keys import key_encoder
+from unsupjax.methods.parts.stack import stack
+from unsupjax.methods.parts.teacher import copied, moved
+from unsupjax.methods.parts.views import diagnose, health, two_views
+from unsupjax.parallel.collectives import all_gather
 
 
 class State(NamedTuple):

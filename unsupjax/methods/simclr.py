@@ -10,10 +10,10 @@ import optax
 
 from unsupjax import losses
 from unsupjax.augment import InBatch
-from unsupjax.collectives import interleaved, parted
 from unsupjax.methods.base import Method, update
-from unsupjax.methods.stack import stack
-from unsupjax.methods.views import diagnose, health, two_views
+from unsupjax.methods.parts.stack import stack
+from unsupjax.methods.parts.views import diagnose, health, two_views
+from unsupjax.parallel.collectives import interleaved, parted
 
 
 class State(NamedTuple):

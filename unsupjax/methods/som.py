@@ -5,10 +5,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from unsupjax import nearest
-from unsupjax.collectives import device_count
 from unsupjax.methods.base import Method
-from unsupjax.methods.epochs import of_epoch, place
+from unsupjax.methods.parts.epochs import of_epoch, place
+from unsupjax.numerics import nearest
+from unsupjax.parallel.collectives import device_count
 from unsupjax.som import Grid, Map
 from unsupjax.som.neighbourhood import DECAYS, is_separable, squared_distances
 from unsupjax.som.start import STARTS

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import optax
 
 from unsupjax import losses
-from unsupjax.collectives import pmean
 from unsupjax.methods.base import Method, State, descend, init_state
-from unsupjax.methods.coder import coder
+from unsupjax.methods.parts.coder import coder
+from unsupjax.parallel.collectives import pmean
 
 
 def _unit_norm_dictionary(params: dict) -> dict:

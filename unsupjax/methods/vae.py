@@ -6,10 +6,10 @@ import jax.numpy as jnp
 import optax
 
 from unsupjax import losses
-from unsupjax.collectives import example_keys
 from unsupjax.methods.base import Method, State, descend, init_state
-from unsupjax.methods.coder import coder
-from unsupjax.methods.latents import between
+from unsupjax.methods.parts.coder import coder
+from unsupjax.methods.parts.latents import between
+from unsupjax.parallel.collectives import example_keys
 
 
 def vae(

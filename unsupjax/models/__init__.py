@@ -11,22 +11,22 @@ label, int `[B]`, where their `classes` are above 0, and refuse it otherwise.
 from unsupjax.models.cnn import CNN as CNN
 from unsupjax.models.conv import ConvDecoder as ConvDecoder
 from unsupjax.models.conv import ConvEncoder as ConvEncoder
-from unsupjax.models.dcgan import DCGANDiscriminator as DCGANDiscriminator
-from unsupjax.models.dcgan import DCGANGenerator as DCGANGenerator
-from unsupjax.models.gan_mlp import MLPDiscriminator as MLPDiscriminator
-from unsupjax.models.gan_mlp import MLPGenerator as MLPGenerator
+from unsupjax.models.gan.dcgan import DCGANDiscriminator as DCGANDiscriminator
+from unsupjax.models.gan.dcgan import DCGANGenerator as DCGANGenerator
+from unsupjax.models.gan.mlp import MLPDiscriminator as MLPDiscriminator
+from unsupjax.models.gan.mlp import MLPGenerator as MLPGenerator
+from unsupjax.models.gan.r3gan import R3GANDiscriminator as R3GANDiscriminator
+from unsupjax.models.gan.r3gan import R3GANGenerator as R3GANGenerator
+from unsupjax.models.gan.sngan import SNGANDiscriminator as SNGANDiscriminator
+from unsupjax.models.gan.sngan import SNGANGenerator as SNGANGenerator
+from unsupjax.models.gan.spectral import SpectralConv as SpectralConv
+from unsupjax.models.gan.spectral import SpectralDense as SpectralDense
 from unsupjax.models.heads import ProjectionHead as ProjectionHead
 from unsupjax.models.mlp import MLPDecoder as MLPDecoder
 from unsupjax.models.mlp import MLPEncoder as MLPEncoder
-from unsupjax.models.r3gan import R3GANDiscriminator as R3GANDiscriminator
-from unsupjax.models.r3gan import R3GANGenerator as R3GANGenerator
 from unsupjax.models.resnet import ResNet as ResNet
 from unsupjax.models.resnet import resnet18 as resnet18
 from unsupjax.models.resnet import resnet50 as resnet50
-from unsupjax.models.sngan import SNGANDiscriminator as SNGANDiscriminator
-from unsupjax.models.sngan import SNGANGenerator as SNGANGenerator
-from unsupjax.models.spectral import SpectralConv as SpectralConv
-from unsupjax.models.spectral import SpectralDense as SpectralDense
 from unsupjax.models.vit import ViT as ViT
 
 ENCODERS = {

@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from unsupjax.activations import activation
+from unsupjax.numerics.activations import activation
 
 
 class ConvEncoder(nn.Module):

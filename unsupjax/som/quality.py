@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from unsupjax import nearest
+from unsupjax.numerics import nearest
 from unsupjax.som.grid import adjacency, distances, positions
 from unsupjax.som.map import Map
 from unsupjax.som.neighbourhood import NEIGHBOURHOODS, squared_distances

@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from unsupjax.collectives import all_gather, example_keys
-from unsupjax.principal import mean_row, principal
+from unsupjax.numerics.principal import mean_row, principal
+from unsupjax.parallel.collectives import all_gather, example_keys
 from unsupjax.som.grid import Grid, positions
 
 _SUBSPACE = 8  # directions that are sought, of which the first two are used: they converge faster for it

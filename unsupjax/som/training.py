@@ -6,8 +6,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from unsupjax import checks, nearest
-from unsupjax.collectives import psum
+from unsupjax.numerics import checks, nearest
+from unsupjax.parallel.collectives import psum
 from unsupjax.som.grid import Grid
 from unsupjax.som.map import METRICS, Map
 from unsupjax.som.neighbourhood import DECAYS, NEIGHBOURHOODS, is_separable, smooth, squared_distances

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from unsupjax.data.csv import LARGEST, NOT_OBSERVED
+from unsupjax.data.sources.csv import LARGEST, NOT_OBSERVED
 from unsupjax.errors import UserError, nearest
 
 FEW = 10  # numbers without a fraction that take at most so many values are categories

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from unsupjax.evaluate.anomaly import anomaly_scores
+from unsupjax.evaluate.fidelity.anomaly import anomaly_scores
 from unsupjax.evaluate.figures import style
 from unsupjax.evaluate.subject import Subject
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from unsupjax.errors import choose
 from unsupjax.evaluate import require
-from unsupjax.evaluate.clusters import assigned
+from unsupjax.evaluate.clustering.clusters import assigned
 from unsupjax.evaluate.figures import style
 from unsupjax.evaluate.figures.thumbnails import scatter_images
 from unsupjax.evaluate.subject import Subject, host_seed, random_subset

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from unsupjax.evaluate import require
-from unsupjax.evaluate.clusters import majority
+from unsupjax.evaluate.clustering.clusters import majority
+from unsupjax.evaluate.clustering.som import located
 from unsupjax.evaluate.figures import style, units
-from unsupjax.evaluate.som import located
 from unsupjax.evaluate.subject import Subject
 from unsupjax.som import quality
 

@@ -7,7 +7,7 @@ from scipy.optimize import linear_sum_assignment
 
 from unsupjax.errors import choose
 from unsupjax.evaluate import require
-from unsupjax.evaluate.clusterings import ALGORITHMS, agreement, partition
+from unsupjax.evaluate.clustering.clusterings import ALGORITHMS, agreement, partition
 from unsupjax.evaluate.figures import style
 from unsupjax.evaluate.figures.embedding import embed, principal_plane
 from unsupjax.evaluate.subject import Subject, host_seed, points_of, random_subset

@@ -7,8 +7,8 @@ from scipy.cluster import hierarchy
 
 from unsupjax.cluster import hierarchical
 from unsupjax.errors import UserError, choose
-from unsupjax.evaluate.clusterings import LINKAGES
-from unsupjax.evaluate.clusters import majority
+from unsupjax.evaluate.clustering.clusterings import LINKAGES
+from unsupjax.evaluate.clustering.clusters import majority
 from unsupjax.evaluate.figures import style
 from unsupjax.evaluate.subject import Subject, points_of, random_subset
 

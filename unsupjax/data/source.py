@@ -1,0 +1,199 @@
+"""Opens a data set by its name: one string, whatever it is stored in."""
+
+import os
+from typing import NamedTuple
+
+import numpy as np
+
+from unsupjax.data.sources.csv import open_csv
+from unsupjax.data.sources.digits import open_digits
+from unsupjax.data.sources.folder import open_folder
+from unsupjax.data.sources.npz import open_npy, open_npz
+from unsupjax.data.sources.tfds import open_tfds
+from unsupjax.data.sources.toy import open_toy
+from unsupjax.data.splits import ArraySplit, Options, Parts, Split
+from unsupjax.errors import UserError, nearest
+
+KINDS = {
+    "csv": open_csv,
+    "digits": open_digits,
+    "folder": open_folder,
+    "npy": open_npy,
+    "npz": open_npz,
+    "tfds": open_tfds,
+    "toy": open_toy,
+}
+
+
+class Source(NamedTuple):
+    """A data set, opened.
+
+    Attributes:
+        name: the source string.
+        train: random access to the training examples: `len(train)`, `train[i] -> (x, label)`, where x is a
+            numpy array (uint8 `[H, W, C]` for an image, float32 `[D]` for a row of a table) and label an
+            index into `label_names`, or None.
+        test: the same for the held-out examples.
+        label_names: the names of the classes, or None where there are no labels.
+        statistics: `{"mean": [D floats], "std": [D floats]}` where tables were standardised, else None.
+    """
+
+    name: str
+    train: Split
+    test: Split
+    label_names: tuple[str, ...] | None
+    statistics: dict[str, list[float]] | None
+
+
+def open_source(
+    source: str,
+    *,
+    holdout: float = 0.2,
+    split_seed: int = 0,
+    standardise: bool = True,
+    label_column: str = "",
+    normal_label: int = -1,
+    image_size: int = 0,
+    data_dir: str = "",
+    missing: bool = False,
+    examples: int = 0,
+    unreadable: float = 0.01,
+    statistics: dict[str, list[float]] | None = None,
+) -> Source:
+    """Opens a data set.
+
+    Args:
+        source: one of
+            `digits` (scikit-learn's 8x8 digits);
+            `tfds:NAME[/CONFIG][:VERSION]` (TensorFlow Datasets: array_record or TFRecord directories);
+            `npz:PATH` (arrays x_train, y_train, x_test, y_test; or X (or x) and y; labels are optional);
+            `npy:PATH` (inputs only);
+            `toy:ring8`, `toy:grid25` (Gaussians in the plane, for generative models);
+            `folder:PATH` (images in class folders or flat, or below train and test or val);
+            `csv:PATH` (columns of numbers, with a header line or without).
+        holdout: the fraction of the examples that becomes the test split where the source has none itself.
+        split_seed: seeds the choice of the held-out examples.
+        standardise: whether tables are shifted and scaled to mean 0 and standard deviation 1 of each feature
+            of the training split (constant features are only shifted). Never applies to images.
+        label_column: of a csv, the name or the index (from 0; negative from the end) of the label column.
+        normal_label: one-class learning, for anomaly detection: train only on examples with this label and
+            test on the held-out ones of them and all others. A source with a test split of its own keeps that
+            one whole as the test. The label is the number itself where all labels are numbers, else an index
+            into the label names; -1 is off.
+        image_size: of folder and tfds images, their height and width in pixels: the shorter side is resized
+            (bilinear, antialiased) and the centre cropped. 0 leaves them as they are stored.
+        data_dir: where tfds data sets are; "" means the environment variable TFDS_DATA_DIR, else
+            ~/tensorflow_datasets.
+        missing: allow NaN (in a csv also empty fields, "NA" and "?"): entries of a table that were not observed, for
+            methods with an argument of this name.
+        examples: keep at most this many training examples, drawn at random by `split_seed`; 0: all.
+        unreadable: of folder and tfds images: the greatest fraction of a split, as it is stored, that may be
+            unreadable. Each such image is skipped with a warning that names it; one that has a sound header is found
+            out when it is decoded, and the next readable example of its split stands in its place, so that batches
+            keep their shape and every feed sees the same examples. More are refused.
+        statistics: mean and standard deviation to standardise with in place of the training split's: those of
+            the `Source` that a model was trained on. Passed by programs, not by users.
+
+    Returns:
+        The `Source`; the same arguments always give the same splits.
+
+    Raises:
+        UserError: a source that does not exist, cannot be read or does not suit the arguments.
+    """
+    _check(source, holdout, image_size, label_column, unreadable)
+    if examples < 0:
+        raise UserError(f"config.data.examples={examples} must be 0 (all) or more")
+    kind, _, path = source.partition(":")
+    path = path if kind == "tfds" else os.path.expanduser(path)
+    parts = KINDS[kind](source, path, Options(image_size, label_column, data_dir, missing, unreadable))
+    rng = np.random.default_rng(split_seed)
+    if normal_label >= 0:
+        train, test = _one_class(source, parts, normal_label, holdout, rng)
+    elif parts.test is None:
+        train, test = _hold_out(parts.train, np.arange(len(parts.train)), holdout, rng)
+    else:
+        train, test = parts.train, parts.test
+    if 0 < examples < len(train):
+        train = train.select(np.sort(rng.permutation(len(train))[:examples]))
+    for name, split in (("training", train), ("test", test)):
+        if not len(split):
+            raise UserError(f"{source}: the {name} split is empty; change config.data.holdout={holdout}")
+    train, test, statistics = _finish(source, train, test, standardise, statistics)
+    return Source(source, train, test, parts.label_names, statistics)
+
+
+def _check(source: str, holdout: float, image_size: int, label_column: str, unreadable: float) -> None:
+    kind, _, path = source.partition(":")
+    if kind not in KINDS:
+        raise UserError(
+            f"config.data.source={source!r} has an unknown kind {kind!r}; {nearest(kind, KINDS)}; "
+            f"a source is 'digits' or KIND:PATH, for example 'tfds:mnist' or 'folder:photos'"
+        )
+    if bool(path) == (kind == "digits"):
+        form = "'digits'" if kind == "digits" else f"'{kind}:{'NAME' if kind in ('tfds', 'toy') else 'PATH'}'"
+        raise UserError(f"config.data.source={source!r} should have the form {form}")
+    if not 0 <= holdout < 1:
+        raise UserError(f"config.data.holdout={holdout} must be a fraction: at least 0 and less than 1")
+    if not 0 <= unreadable < 1:
+        raise UserError(f"config.data.unreadable={unreadable} must be a fraction: at least 0 and less than 1")
+    if image_size < 0 or (image_size and kind not in ("folder", "tfds")):
+        raise UserError(f"config.data.image_size={image_size} must be 0, or positive with a folder or tfds")
+    if label_column and kind != "csv":
+        raise UserError(f"config.data.label_column={label_column!r} is for csv sources, not {source!r}")
+
+
+def _hold_out(split: Split, pool: np.ndarray, holdout: float, rng, others=()) -> tuple[Split, Split]:
+    """Train and test: a random part of the examples in `pool` is tested, beside all `others`."""
+    order = rng.permutation(pool)
+    n_test = round(len(order) * holdout)
+    train, test = order[n_test:], np.concatenate([order[:n_test], np.asarray(others, order.dtype)])
+    return split.select(np.sort(train)), split.select(np.sort(test))
+
+
+def _one_class(source: str, parts: Parts, normal_label: int, holdout: float, rng) -> tuple[Split, Split]:
+    if parts.label_names is None:
+        raise UserError(f"config.data.normal_label={normal_label} needs labels, and {source!r} has none")
+    is_normal = parts.train.labels() == _class_index(parts.label_names, normal_label)
+    normal, others = np.flatnonzero(is_normal), np.flatnonzero(~is_normal)
+    if parts.test is not None:
+        return parts.train.select(normal), parts.test
+    return _hold_out(parts.train, normal, holdout, rng, others)
+
+
+def _class_index(names: tuple[str, ...], label: int) -> int:
+    if str(label) in names:
+        return names.index(str(label))
+    numeric = all(name.lstrip("-").isdigit() for name in names)
+    if numeric or label >= len(names):
+        choices = names if numeric else [f"{i} ({name})" for i, name in enumerate(names)]
+        raise UserError(f"config.data.normal_label={label} is no label; choices: {', '.join(choices)}")
+    return label
+
+
+def _finish(source: str, train: Split, test: Split, standardise: bool, statistics):
+    """Standardises tables if asked to, and makes all arrays that are not images float32."""
+    is_table = isinstance(train, ArraySplit) and train.x.ndim == 2
+    if statistics is not None and not (is_table and np.shape(statistics["mean"]) == train.x.shape[1:]):
+        raise UserError(f"{source}: statistics of {len(statistics['mean'])} features do not fit its examples")
+    if is_table and statistics is None and standardise:
+        statistics = _fit(train.x)
+    return _as_float(train, statistics), _as_float(test, statistics), statistics
+
+
+def _fit(x: np.ndarray) -> dict[str, list[float]]:
+    seen = ~np.isnan(x)
+    count = np.maximum(seen.sum(0), 1)
+    mean = np.sum(x, 0, dtype=np.float64, where=seen) / count
+    std = np.sqrt(np.sum(np.square(x - mean), 0, dtype=np.float64, where=seen) / count)
+    # The standard deviation of equal numbers may be round-off, not 0.
+    varies = x.max(0, where=seen, initial=-np.inf) > x.min(0, where=seen, initial=np.inf)
+    return {"mean": mean.tolist(), "std": np.where(varies, std, 1.0).tolist()}
+
+
+def _as_float(split: Split, statistics) -> Split:
+    if not isinstance(split, ArraySplit) or split.x.dtype == np.uint8:
+        return split
+    x = split.x
+    if statistics is not None:
+        x = (x - np.array(statistics["mean"])) / np.array(statistics["std"])
+    return ArraySplit(x.astype(np.float32), split.y)

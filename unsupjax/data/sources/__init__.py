@@ -1,0 +1,1 @@
+"""Openers: each reads one form in which data is stored."""

@@ -1,0 +1,1 @@
+"""Judges of clusters and of maps."""

@@ -1,0 +1,1 @@
+"""Judges of what is decoded, and of likelihoods."""

@@ -1,0 +1,298 @@
+"""Runs an experiment in a folder: trains or resumes, evaluates, draws."""
+
+import contextlib
+import pathlib
+import sys
+import time
+from typing import Any
+
+import jax
+import ml_collections
+
+from unsupjax import config as configs
+from unsupjax.data.feeds import Feed
+from unsupjax.errors import UserError
+from unsupjax.evaluate import summary
+from unsupjax.parallel.hardware import memory, peak_flops
+from unsupjax.parallel.mesh import everywhere, local, place_batch
+from unsupjax.parallel.processes import Votes, is_primary, say, together
+from unsupjax.run import experiment as experiments
+from unsupjax.run import loop, workdir
+from unsupjax.run.checkpoint import Checkpoints, snapshot
+from unsupjax.run.experiment import Experiment
+
+
+def fit(config: ml_collections.ConfigDict, folder: str | pathlib.Path) -> dict[str, float]:
+    """Trains what `config` describes, from the newest checkpoint in `folder` if it has one, and evaluates it.
+
+    The folder gets `config.json`, `metrics.jsonl`, `tensorboard/`, `checkpoints/`, and at the end
+    `evaluation.json` and `figures/`. The same call resumes an interrupted run and gives, bit for bit, the
+    parameters of an undisturbed one.
+
+    Args:
+        config: as `unsupjax.config.experiment` makes it.
+        folder: the run's folder; made if need be.
+
+    Returns:
+        the results of the evaluators by name; empty where SIGTERM or SIGINT ended the run before its last step.
+
+    Raises:
+        UserError: bad input, and nothing was written; or a folder that is in use or can no longer be written.
+        loop.Diverged: the loss or the parameters are not finite; the last good checkpoint is left.
+    """
+    folder = pathlib.Path(folder)
+    with together():
+        workdir.check_writable(folder)
+        workdir.check_config(folder, config)
+        statistics = _saved_statistics(config, folder)
+    with together():
+        experiment = experiments.prepare(config, statistics)
+    with together():
+        run, feed = experiments.compile_run(experiment, experiments.make_feed(experiment))
+    with contextlib.ExitStack() as held, workdir.writing(folder):
+        with together():
+            if is_primary():
+                held.enter_context(workdir.locked(folder))
+                workdir.check_config(folder, config)
+                workdir.write_config(folder, config)
+        return _run(experiment, run, feed, folder)
+
+
+def _run(experiment: Experiment, run: loop.Program, feed: Feed, folder: pathlib.Path) -> dict[str, float]:
+    config = experiment.config
+    checkpoints = _open_checkpoints(config, folder)
+    start, state = _restore_or_init(experiment, checkpoints)
+    _announce(experiment, feed, start)
+    step, state, converged = start, state, False
+    if start < experiment.total_steps:
+        step, state, converged = _train(experiment, run, feed, folder, checkpoints, start, state)
+    checkpoints.close()
+    if converged:
+        say(f"converged: nothing changes after step {step} of at most {experiment.total_steps}")
+    elif step < experiment.total_steps:
+        say(f"stopped at step {step} of {experiment.total_steps}, saved; run the same command to go on")
+        return {}
+    return _finish(experiment, state, folder)
+
+
+def evaluate(folder: str | pathlib.Path) -> dict[str, float]:
+    """Evaluates and draws the newest checkpoint of `folder`, as the config that lies there says.
+
+    Raises:
+        UserError: no run in the folder, or no whole checkpoint.
+    """
+    folder = pathlib.Path(folder)
+    with workdir.writing(folder):
+        return _finish(*load(folder), folder)
+
+
+def load(folder: str | pathlib.Path) -> tuple[Experiment, Any]:
+    """The experiment of a run and the State of its newest checkpoint, for `experiment.method`'s functions.
+
+    Raises:
+        UserError: no run in the folder, or no whole checkpoint.
+    """
+    folder = pathlib.Path(folder)
+    # A run of an earlier version may lack fields that there are now: they have their defaults.
+    try:
+        config = configs.experiment(**workdir.read_config(folder).to_dict())
+    except (TypeError, AttributeError, KeyError) as error:
+        raise UserError(f"{folder / 'config.json'} is no config of this version ({error})") from error
+    configs.check(config)
+    experiment = experiments.prepare(config, _saved_statistics(config, folder))
+    checkpoints = _open_checkpoints(config, folder, read_only=True)
+    restored = checkpoints.restore(experiment.abstract, experiment.shardings)
+    checkpoints.close()
+    if restored is None:
+        raise UserError(f"--workdir={folder} has no whole checkpoint; train it first")
+    return experiment, local(restored.state, experiment.mesh)
+
+
+def _open_checkpoints(
+    config: ml_collections.ConfigDict, folder: pathlib.Path, read_only: bool = False
+) -> Checkpoints:
+    section = config.checkpoint
+    return Checkpoints(
+        folder / "checkpoints", section.keep, section.best_metric, section.best_mode, read_only
+    )
+
+
+def _saved_statistics(config: ml_collections.ConfigDict, folder: pathlib.Path) -> dict | None:
+    """What an earlier run in `folder` standardised its tables with."""
+    if not (folder / "checkpoints").exists():
+        return None
+    checkpoints = _open_checkpoints(config, folder, read_only=True)
+    manifest = checkpoints.newest_manifest()
+    checkpoints.close()
+    return manifest and manifest["statistics"]
+
+
+def _restore_or_init(experiment: Experiment, checkpoints: Checkpoints) -> tuple[int, Any]:
+    restored = checkpoints.restore(experiment.abstract, experiment.shardings)
+    return (0, experiment.init()) if restored is None else (restored.step, restored.state)
+
+
+def _announce(experiment: Experiment, feed: Feed, start: int) -> None:
+    config, source = experiment.config, experiment.source
+    devices = f"{experiment.mesh.size} {jax.devices()[0].device_kind}"
+    if jax.process_count() > 1:
+        devices += f" of {jax.process_count()} processes"
+    kind = "resident" if feed.shared else "streaming"
+    where = f"from step {start}" if start else "from the beginning"
+    where = "done already" if start >= experiment.total_steps else where
+    say(
+        f"{config.method.name} on {source.name}: {len(source.train)} training and {len(source.test)} test examples"
+    )
+    say(f"{kind} feed, {config.parallel} on {devices}; {experiment.total_steps} steps {where}")
+    if without := experiments.left_out(config, source):
+        say(f"{source.name} has no labels: {', '.join(without)} left out")
+
+
+def _train(experiment, run, feed, folder, checkpoints, start, state) -> tuple[int, Any, bool]:
+    """Trains to the end, an interruption or convergence; the step and the State there, and whether it converged."""
+    config, mesh = experiment.config, experiment.mesh
+    place = lambda block: place_batch(block, mesh, config.parallel, 1)
+    # Under pmap every process has State on its own devices; on disk it is one.
+    state = local(state, mesh) if config.parallel == "pmap" else state
+    traced = configs.traced_steps(config)
+    trace = loop.Trace(traced, folder / "profile") if traced and is_primary() else None
+    with loop.interruptible() as interrupted:
+        run.prepare(state, place(next(iter(feed.blocks(start, experiment.total_steps)))), *feed.shared)
+        meter = loop.Meter(config.train.batch_size, config.train.log_every)
+        with Recorder(experiment, run, folder, checkpoints, start) as recorder:
+            pause = 0 if config.evaluate.film else config.checkpoint.seconds  # a film misses no frame
+            rested = lambda: time.monotonic() - recorder.saved >= pause
+            ask = lambda: loop.Asked(interrupted(), rested())
+            step, state = loop.train(
+                run,
+                state,
+                feed,
+                place,
+                start=start,
+                stop=experiment.total_steps,
+                meter=meter,
+                on_report=recorder.on_report,
+                save_every=config.checkpoint.every,
+                evaluate_every=config.train.evaluate_every,
+                on_pause=recorder.on_pause,
+                ask=ask if jax.process_count() == 1 else Votes(mesh, ask),
+                trace=trace,
+            )
+    return step, state, meter.converged
+
+
+class Recorder:
+    """What a run leaves in its folder as it goes; a context that leaves all files whole.
+
+    Attributes:
+        saved: when the last checkpoint was begun, on `time.monotonic`.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        run: loop.Program,
+        folder: pathlib.Path,
+        checkpoints: Checkpoints,
+        start: int,
+    ):
+        """Continues the files of `folder` from step `start`."""
+        self.saved = time.monotonic()
+        self._experiment, self._folder, self._checkpoints = experiment, folder, checkpoints
+        self._speak = is_primary()
+        self._writer = workdir.MetricsWriter(folder, start) if self._speak else None
+        self._progress = loop.Progress(start, experiment.total_steps) if self._speak else None
+        self._rates = configs.learning_rates(experiment.config, experiment.total_steps)
+        self._flops = run.flops / experiment.config.train.batch_size
+        peak = peak_flops(jax.devices()[0], experiment.config.dtype) if self._speak else None
+        self._peak = peak and peak * experiment.mesh.size
+        self._latest: dict[str, float] = {}
+        self._fault: str | None = None
+        self._evaluated = start
+
+    def __enter__(self) -> "Recorder":
+        return self
+
+    def on_report(self, report: loop.Report) -> None:
+        """Writes and shows the means of an interval."""
+        self._latest |= report.metrics
+        if self._speak:
+            share = self._peak and report.examples_per_second * self._flops / self._peak
+            speed = {"examples_per_second": report.examples_per_second}
+            speed |= {"peak_share": share} if share else {}
+            rates = {name: rate(report.step - 1) for name, rate in self._rates.items()}
+            self._writer.write(report.step, report.metrics | rates | speed | memory())
+            self._progress.show(report, share)
+        self._warn(report)
+
+    def _warn(self, report: loop.Report) -> None:
+        """Says what the method finds wrong with its metrics, once, and when it is over."""
+        diagnose = self._experiment.method.diagnose
+        fault = diagnose(report.metrics) if diagnose else None
+        if fault and not self._fault:
+            good = self._checkpoints.protect(report.step - self._experiment.config.train.log_every)
+            kept = "" if good is None else f"; the checkpoint of step {good}, from before that, is kept"
+            say(f"step {report.step}: {fault}{kept}", sys.stderr)
+        elif self._fault and not fault:
+            say(f"step {report.step}: recovered", sys.stderr)
+        self._fault = fault
+
+    def on_pause(self, step: int, state: Any) -> None:
+        """Evaluates where that is due, and saves; a State that is not finite is refused."""
+        config = self._experiment.config
+        state = everywhere(state, self._experiment.mesh)
+        copy = snapshot(state)
+        if not copy.finite:
+            raise loop.Diverged(f"the parameters are not finite after step {step}")
+        every = config.train.evaluate_every
+        if every and step // every > self._evaluated // every:
+            self._evaluated = step
+            judged = experiments.make_subject(self._experiment, state)
+            names = config.evaluate.periodic or config.evaluate.run
+            results = experiments.judge(self._experiment, judged, names)
+            self._latest |= results
+            if self._speak:
+                self._writer.write(step, results)
+        if config.evaluate.film:
+            experiments.draw_frames(self._experiment, state, self._folder, step)
+        self.saved = time.monotonic()
+        self._checkpoints.save(step, copy, self._manifest(step), self._latest)
+
+    def _manifest(self, step: int) -> dict:
+        config, source = self._experiment.config, self._experiment.source
+        position = {"step": step, "examples": step * config.train.batch_size}
+        return {"position": position, "statistics": source.statistics, "config": workdir.as_json(config)}
+
+    def __exit__(self, kind, error, traceback) -> None:
+        if self._fault:
+            say(f"at the end: {self._fault}", sys.stderr)
+        if self._speak:
+            self._progress.close()
+            self._writer.close()
+        if isinstance(error, loop.Diverged):
+            self._checkpoints.close()
+            raise loop.Diverged(f"{error}; {self._advice()}") from None
+
+    def _advice(self) -> str:
+        last = max(self._checkpoints.steps(), default=None)
+        left = (
+            f"the last good checkpoint is that of step {last}" if last else "no checkpoint was saved before"
+        )
+        mend = (
+            "Lower config.optimizer.learning_rate or look"
+            if "optimizer" in self._experiment.config
+            else "Look"
+        )
+        return f"{left}. {mend} at the data."
+
+
+def _finish(experiment: Experiment, state: Any, folder: pathlib.Path) -> dict[str, float]:
+    judged = experiments.make_subject(experiment, state)
+    results = experiments.judge(experiment, judged, experiment.config.evaluate.run)
+    if is_primary():
+        workdir.write_json(folder / "evaluation.json", results)
+        experiments.draw(experiment, judged, folder)
+        experiments.join_frames(experiment, folder)
+    say(summary(results))
+    say(f"figures, metrics and checkpoints: {folder}")
+    return results
