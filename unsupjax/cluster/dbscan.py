@@ -9,7 +9,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from sklearn.neighbors import NearestNeighbors
 
 from unsupjax.cluster.tiles import Tiles, float64, near_pairs, spatial_order, squared_distances, tiled
 from unsupjax.errors import UserError
@@ -221,6 +220,8 @@ def suggest_eps(x: np.ndarray, min_samples: int = 5, core: float = 0.5) -> float
 
     Source: the sorted k-distance graph of Ester et al., 1996, section 4.2.
     """
+    from sklearn.neighbors import NearestNeighbors
+
     x = checks.rows(x, "suggest_eps").astype(np.float64, copy=False)
     if not 2 <= min_samples <= len(x):
         raise UserError(f"suggest_eps: min_samples={min_samples} must be between 2 and the {len(x)} rows")

@@ -3,7 +3,6 @@
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.cluster import HDBSCAN
 
 from unsupjax.errors import UserError
 from unsupjax.numerics import checks
@@ -40,6 +39,8 @@ def fit(x: np.ndarray, *, min_cluster_size: int = 5, min_samples: int = 0) -> Re
     Source: Campello, Moulavi and Sander, "Density-based clustering based on hierarchical density estimates",
     PAKDD 2013.
     """
+    from sklearn.cluster import HDBSCAN
+
     x = checks.rows(x, "hdbscan").astype(np.float64)
     if min_cluster_size < 2:
         raise UserError(f"hdbscan: min_cluster_size={min_cluster_size} must be at least 2")

@@ -3,9 +3,6 @@
 from typing import NamedTuple
 
 import numpy as np
-from scipy.cluster import hierarchy
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from unsupjax.errors import UserError, choose
 from unsupjax.numerics import checks
@@ -48,6 +45,8 @@ def fit(x: np.ndarray, k: int, *, linkage: str = "ward") -> Result:
     Source: Ward, "Hierarchical grouping to optimize an objective function", JASA 1963; Müllner, "Modern
     hierarchical, agglomerative clustering algorithms", 2011.
     """
+    from scipy.cluster import hierarchy
+
     x = checks.rows(x, "hierarchical").astype(np.float64, copy=False)
     method, n = choose("linkage", linkage, LINKAGES), len(x)
     if not 1 <= k <= n:
@@ -66,6 +65,9 @@ def _cut(tree: np.ndarray, k: int) -> np.ndarray:
 
     scipy's `fcluster` cuts at a distance and gives fewer than k clusters where merges tie.
     """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     n = len(tree) + 1
     children = tree[: n - k, :2].astype(np.int64).ravel()
     parents = np.repeat(np.arange(n, 2 * n - k), 2)

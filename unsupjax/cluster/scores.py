@@ -3,8 +3,6 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.optimize import linear_sum_assignment
-from sklearn import metrics
 
 from unsupjax.cluster.tiles import float64, squared_distances
 from unsupjax.errors import UserError
@@ -33,6 +31,8 @@ def hungarian_accuracy(labels: np.ndarray, clusters: np.ndarray) -> float:
     Clusters beyond the number of classes stay unassigned, and their examples count as errors. Known as ACC in
     Xie et al., "Unsupervised deep embedding for clustering analysis", ICML 2016.
     """
+    from scipy.optimize import linear_sum_assignment
+
     counts = contingency(labels, clusters)
     return float(counts[linear_sum_assignment(counts, maximize=True)].sum() / counts.sum())
 
@@ -46,6 +46,8 @@ def adjusted_rand_index(labels: np.ndarray, clusters: np.ndarray) -> float:
 
     Source: Hubert and Arabie, "Comparing partitions", Journal of Classification 1985.
     """
+    from sklearn import metrics
+
     return float(metrics.adjusted_rand_score(labels, clusters))
 
 
@@ -60,6 +62,8 @@ def normalized_mutual_information(labels: np.ndarray, clusters: np.ndarray) -> f
 
     Source: Strehl and Ghosh, "Cluster ensembles", JMLR 2002 (there with the geometric mean).
     """
+    from sklearn import metrics
+
     return float(metrics.normalized_mutual_info_score(labels, clusters))
 
 
@@ -77,6 +81,8 @@ def davies_bouldin(x: np.ndarray, clusters: np.ndarray) -> float:
 
     Source: Davies and Bouldin, "A cluster separation measure", TPAMI 1979.
     """
+    from sklearn import metrics
+
     x, _, index = _partition(x, clusters, "davies_bouldin")
     return float(metrics.davies_bouldin_score(x, index))
 

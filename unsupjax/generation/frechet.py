@@ -1,7 +1,6 @@
 """The Fréchet distance between two sets of features, each taken for a Gaussian."""
 
 import numpy as np
-import scipy.linalg
 
 from unsupjax.generation.pairs import pair
 
@@ -68,6 +67,8 @@ def frechet_of_moments(
 
 def _factor(x: np.ndarray) -> np.ndarray:
     """R `[rank, D]` with `R.T @ R` the covariance of rows `[N, D]`."""
+    import scipy.linalg
+
     centred = (x - x.mean(axis=0)) / np.sqrt(len(x) - 1)
     return (
         centred
@@ -78,11 +79,15 @@ def _factor(x: np.ndarray) -> np.ndarray:
 
 def _root(covariance: np.ndarray) -> np.ndarray:
     """R `[D, D]` with `R.T @ R` the covariance."""
+    import scipy.linalg
+
     values, vectors = scipy.linalg.eigh((covariance + covariance.T) / 2)
     return np.sqrt(values.clip(min=0))[:, None] * vectors.T
 
 
 def _distance(mean_x: np.ndarray, r_x: np.ndarray, mean_y: np.ndarray, r_y: np.ndarray) -> float:
+    import scipy.linalg
+
     # Of R_x R_y^T and not the root of eigenvalues: a root of round-off 1e-16 would be an error of 1e-8.
     common = scipy.linalg.svdvals(r_x @ r_y.T).sum()
     squared = np.square(mean_x - mean_y).sum() + np.square(r_x).sum() + np.square(r_y).sum() - 2 * common

@@ -3,7 +3,6 @@
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import chi
 
 from unsupjax.generation.pairs import pair, squared_distances
 
@@ -70,6 +69,8 @@ def mode_coverage(
 
 def share_within(dimensions: int, deviations: float = 3.0) -> float:
     """Share of an isotropic Gaussian within so many standard deviations of its mean; 0.989 for 2 and 3."""
+    from scipy.stats import chi
+
     return float(chi.cdf(deviations, dimensions))
 
 

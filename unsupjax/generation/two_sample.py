@@ -4,19 +4,25 @@ import warnings
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold, cross_validate
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from unsupjax.generation.pairs import pair
 
-CLASSIFIERS = {
-    "logistic": lambda seed: make_pipeline(StandardScaler(), LogisticRegression(max_iter=200)),
-    "boosting": lambda seed: HistGradientBoostingClassifier(random_state=seed),
-}
+
+def _logistic(seed: int):
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    return make_pipeline(StandardScaler(), LogisticRegression(max_iter=200))
+
+
+def _boosting(seed: int):
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    return HistGradientBoostingClassifier(random_state=seed)
+
+
+CLASSIFIERS = {"logistic": _logistic, "boosting": _boosting}
 
 
 class C2ST(NamedTuple):
@@ -52,6 +58,9 @@ def c2st(
 
     Source: Lopez-Paz and Oquab, "Revisiting classifier two-sample tests", ICLR 2017.
     """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.model_selection import StratifiedKFold, cross_validate
+
     if classifier not in CLASSIFIERS:
         raise ValueError(f"c2st: {classifier=} is none of {', '.join(CLASSIFIERS)}")
     if folds < 2:

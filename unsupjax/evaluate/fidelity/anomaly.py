@@ -1,7 +1,6 @@
 """Anomaly detection by reconstruction error."""
 
 import numpy as np
-from sklearn.metrics import average_precision_score, roc_auc_score
 
 from unsupjax.errors import UserError
 from unsupjax.evaluate import require
@@ -26,6 +25,8 @@ def anomaly(subject: Subject, *, normal_label: int = 0) -> dict[str, float]:
         UserError: there are no labels, no decoder, no normal or no anomalous test example; the scores are not
             finite or have collapsed to one value.
     """
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
     scores, anomalous = anomaly_scores(subject, normal_label, "anomaly")
     return {
         "anomaly_auroc": float(roc_auc_score(anomalous, scores)),

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-from sklearn.metrics import roc_auc_score, roc_curve
 
 from unsupjax.evaluate.fidelity.anomaly import anomaly_scores
 from unsupjax.evaluate.figures import style
@@ -23,6 +22,8 @@ def scores(subject: Subject, path: str | Path, *, normal_label: int = 0) -> None
     Raises:
         UserError: as `anomaly`.
     """
+    from sklearn.metrics import roc_auc_score, roc_curve
+
     values, anomalous = anomaly_scores(subject, normal_label, "scores")
     figure = style.new_figure(9.4, 3.9)
     left, right = figure.subplots(1, 2, width_ratios=(1.5, 1))

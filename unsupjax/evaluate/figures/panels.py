@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from unsupjax.errors import choose
 from unsupjax.evaluate import require
@@ -72,6 +71,8 @@ def matched(labels: np.ndarray, clusters: np.ndarray) -> np.ndarray:
 
     Clusters that get no class have the numbers from the number of classes on.
     """
+    from scipy.optimize import linear_sum_assignment
+
     classes, y = np.unique(labels, return_inverse=True)
     found, index = np.unique(clusters, return_inverse=True)
     counts = np.zeros((len(classes), len(found)), int)

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-from scipy.cluster import hierarchy
 
 from unsupjax.cluster import hierarchical
 from unsupjax.errors import UserError, choose
@@ -38,6 +37,8 @@ def dendrogram(
     Raises:
         UserError: the space or the linkage is unknown; fewer than 2 examples or leaves.
     """
+    from scipy.cluster import hierarchy
+
     choose("config.evaluate.dendrogram.linkage", linkage, dict.fromkeys(LINKAGES))
     rows = random_subset(subject.key, len(subject.x_test), examples)
     if min(len(rows), leaves) < 2:

@@ -1,8 +1,5 @@
 """How well clusters of the codes agree with the labels."""
 
-from sklearn.cluster import KMeans
-from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
-
 from unsupjax.cluster.scores import hungarian_accuracy, purity
 from unsupjax.errors import UserError
 from unsupjax.evaluate import require
@@ -27,6 +24,9 @@ def kmeans(subject: Subject, *, clusters: int = 0, restarts: int = 10) -> dict[s
     Raises:
         UserError: there are no labels, or fewer than two classes; more clusters than test examples.
     """
+    from sklearn.cluster import KMeans
+    from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+
     y, z = require.labels(subject.y_test, "kmeans"), subject.z_test
     clusters = clusters or len(set(y.tolist()))
     if not 1 <= clusters <= len(z):

@@ -2,7 +2,6 @@
 
 import jax
 import numpy as np
-from sklearn.linear_model import LogisticRegression
 
 from unsupjax.errors import UserError
 from unsupjax.evaluate import require
@@ -35,6 +34,8 @@ def linear_probe(
     Raises:
         UserError: there are no labels, or fewer than two classes; `cs` is empty or not positive.
     """
+    from sklearn.linear_model import LogisticRegression
+
     y_train, y_test = (require.labels(y, "linear_probe") for y in (subject.y_train, subject.y_test))
     if not cs or min(cs) <= 0:
         raise UserError(f"linear_probe: cs={cs} must be one or more positive numbers")

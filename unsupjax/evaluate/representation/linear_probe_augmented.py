@@ -3,7 +3,6 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from sklearn.linear_model import LogisticRegression
 
 from unsupjax.augment import random_resized_crop
 from unsupjax.errors import UserError
@@ -45,6 +44,8 @@ def linear_probe_augmented(
         UserError: there are no labels, or fewer than two classes; the inputs are no images; an argument is
             out of range.
     """
+    from sklearn.linear_model import LogisticRegression
+
     y_train, y_test = (require.labels(y, "linear_probe_augmented") for y in (subject.y_train, subject.y_test))
     require.images(subject.x_train, "linear_probe_augmented")
     if views < 1 or not 0 <= flip <= 1 or c <= 0:

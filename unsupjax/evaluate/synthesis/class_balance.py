@@ -1,7 +1,6 @@
 """Whether a method samples all classes alike, as a classifier sees them."""
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
 
 from unsupjax import generation as measures
 from unsupjax.evaluate import require
@@ -39,6 +38,8 @@ def class_balance(
         UserError: the method cannot sample; samples are not finite; there are no labels, or fewer than two classes;
             no such encoder, or one for inputs of another shape.
     """
+    from sklearn.linear_model import LogisticRegression
+
     y_train, y_test = (require.labels(y, "class_balance") for y in (subject.y_train, subject.y_test))
     judge = reference.load(encoder)
     rows = random_subset(subject.key, len(y_train), examples)
