@@ -1,5 +1,6 @@
 """What is judged: a trained method with the data and the codes it gives them."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -85,7 +86,20 @@ def subject(
 
 def codes(method: Method, state: Any, x: np.ndarray, batch_size: int = 512) -> np.ndarray:
     """`encode(state, x)` as float32 `[N, D]`, `batch_size` examples at once."""
-    return map_batches(lambda state, x: method.encode(state, x).astype(jnp.float32), x, batch_size, state)
+    return map_batches(_coding(method.encode), x, batch_size, state)
+
+
+def lasting(make: Callable) -> Callable:
+    """`make(*arguments) -> function` that gives the same function again for the same arguments.
+
+    What `jit` compiled for it then serves every later evaluation; a closure made anew at each call compiles anew.
+    """
+    return functools.lru_cache(maxsize=32)(make)
+
+
+@lasting
+def _coding(encode: Callable) -> Callable:
+    return lambda state, x: encode(state, x).astype(jnp.float32)
 
 
 def map_batches(fn: Callable, x: Any, batch_size: int, *args: Any) -> np.ndarray:
@@ -94,6 +108,7 @@ def map_batches(fn: Callable, x: Any, batch_size: int, *args: Any) -> np.ndarray
     The last batch is filled up with the first examples, so that every batch has one shape; what they give
     is cut off again. Several processes divide the batches among them, and each gets all results. Arrays that `fn`
     needs belong in `args`: closed over, they would be compiled in as constants.
+    One `fn` compiles once: see `lasting`.
 
     Args:
         fn: `(*args, batch) -> [B, ...]`, jitted here, for batches `[B, ...]` of x.

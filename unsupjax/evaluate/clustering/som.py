@@ -1,10 +1,12 @@
 """How well a self-organizing map represents held-out examples, and keeps their neighbourhoods."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from unsupjax.errors import UserError
 from unsupjax.evaluate import require
-from unsupjax.evaluate.subject import Subject, map_batches, random_subset
+from unsupjax.evaluate.subject import Subject, lasting, map_batches, random_subset
 from unsupjax.som import Map, quality
 from unsupjax.som.grid import usual_neighbours
 
@@ -58,5 +60,10 @@ def located(subject: Subject, x: np.ndarray, user: str) -> tuple[Map, np.ndarray
         UserError: the method has no map; `user` is the evaluator or figure that wants one.
     """
     locate = require.function(subject.method, "map", user)
-    points = map_batches(lambda state, x: locate(state, x)[1], x, 512, subject.state)
+    points = map_batches(_points(locate), x, 512, subject.state)
     return locate(subject.state, x[:1])[0], points
+
+
+@lasting
+def _points(locate: Callable) -> Callable:
+    return lambda state, x: locate(state, x)[1]

@@ -1,13 +1,14 @@
 """How strongly a code reacts to its input."""
 
 import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from unsupjax.errors import UserError
-from unsupjax.evaluate.subject import Subject, map_batches, random_subset
+from unsupjax.evaluate.subject import Subject, lasting, map_batches, random_subset
 
 _BLOCK = 2**24  # Jacobian entries held at once: 64 MiB of float32
 
@@ -30,14 +31,19 @@ def jacobian(subject: Subject, *, examples: int = 256) -> dict[str, float]:
     """
     if examples < 1:
         raise UserError(f"jacobian: examples={examples} must be at least 1")
-    encode = subject.method.encode
     x = subject.x_test[random_subset(subject.key, len(subject.x_test), examples)]
     inputs, outputs = math.prod(x.shape[1:]), subject.z_test.shape[1]
-    differentiate = jax.jacrev if outputs < inputs else jax.jacfwd
+    norm = _norm(subject.method.encode, outputs < inputs)
+    norms = map_batches(norm, x, max(1, _BLOCK // (inputs * outputs)), subject.state)
+    return {"jacobian_frobenius_norm": float(norms.mean(dtype=np.float64))}
+
+
+@lasting
+def _norm(encode: Callable, reverse: bool) -> Callable:
+    differentiate = jax.jacrev if reverse else jax.jacfwd
 
     def norm(state, x):
         jacobians = jax.vmap(differentiate(lambda one: encode(state, one[None])[0]))(x)
         return jnp.sqrt(jnp.sum(jnp.square(jacobians), axis=range(1, jacobians.ndim), dtype=jnp.float32))
 
-    norms = map_batches(norm, x, max(1, _BLOCK // (inputs * outputs)), subject.state)
-    return {"jacobian_frobenius_norm": float(norms.mean(dtype=np.float64))}
+    return norm

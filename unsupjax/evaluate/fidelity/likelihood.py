@@ -1,11 +1,13 @@
 """Held-out bounds on the log-likelihood."""
 
+from collections.abc import Callable
+
 import jax
 import numpy as np
 
 from unsupjax.errors import UserError
 from unsupjax.evaluate import require
-from unsupjax.evaluate.subject import Subject, map_batches
+from unsupjax.evaluate.subject import Subject, lasting, map_batches
 
 
 def likelihood(subject: Subject, *, samples: int = 50, batch_size: int = 100) -> dict[str, float]:
@@ -30,12 +32,17 @@ def likelihood(subject: Subject, *, samples: int = 50, batch_size: int = 100) ->
         raise UserError(f"likelihood: samples={samples} must be at least 1")
 
     def bound(n):
-        def batch_bound(state, key, batch):
-            index, x = batch
-            return log_prob(state, jax.random.fold_in(key, index[0]), x, n)
-
         examples = (np.arange(len(subject.x_test)), subject.x_test)
-        bounds = map_batches(batch_bound, examples, batch_size, subject.state, subject.key)
+        bounds = map_batches(_bound(log_prob, n), examples, batch_size, subject.state, subject.key)
         return float(bounds.mean(dtype=np.float64))
 
     return {"elbo": bound(1), "importance_weighted_nll": -bound(samples)}
+
+
+@lasting
+def _bound(log_prob: Callable, n: int) -> Callable:
+    def bound(state, key, batch):
+        index, x = batch
+        return log_prob(state, jax.random.fold_in(key, index[0]), x, n)
+
+    return bound

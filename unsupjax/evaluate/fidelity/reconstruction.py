@@ -1,11 +1,13 @@
 """Held-out reconstruction error."""
 
+from collections.abc import Callable
+
 import chex
 import jax.numpy as jnp
 import numpy as np
 
 from unsupjax.evaluate import require
-from unsupjax.evaluate.subject import Subject, map_batches
+from unsupjax.evaluate.subject import Subject, lasting, map_batches
 
 
 def reconstruction(subject: Subject) -> dict[str, float]:
@@ -33,12 +35,16 @@ def squared_errors(subject: Subject, user: str) -> np.ndarray:
     Raises:
         UserError: the method has no decoder; `user` is the evaluator or figure that wants one.
     """
-    method, decode = subject.method, require.function(subject.method, "decode", user)
+    decode = require.function(subject.method, "decode", user)
+    return map_batches(_squared_error(subject.method.encode, decode), subject.x_test, 512, subject.state)
 
+
+@lasting
+def _squared_error(encode: Callable, decode: Callable) -> Callable:
     def squared_error(state, x):
-        x_hat = decode(state, method.encode(state, x))
+        x_hat = decode(state, encode(state, x))
         chex.assert_equal_shape([x, x_hat])
         squared = jnp.where(jnp.isnan(x), 0.0, jnp.square(x - x_hat))
         return jnp.sum(squared, axis=range(1, x.ndim), dtype=jnp.float32)
 
-    return map_batches(squared_error, subject.x_test, 512, subject.state)
+    return squared_error

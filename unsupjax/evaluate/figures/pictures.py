@@ -1,6 +1,7 @@
 """What a method makes: reconstructions, samples, prototypes, and the filters of its first layer."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -8,7 +9,7 @@ import numpy as np
 
 from unsupjax.evaluate import require
 from unsupjax.evaluate.figures import style, units
-from unsupjax.evaluate.subject import Subject, map_batches, random_subset
+from unsupjax.evaluate.subject import Subject, lasting, map_batches, random_subset
 from unsupjax.som import Grid, adjacency, positions
 
 
@@ -23,9 +24,9 @@ def reconstructions(subject: Subject, path: str | Path, *, n: int = 10) -> None:
     Raises:
         UserError: the method has no decoder.
     """
-    method, decode = subject.method, require.function(subject.method, "decode", "reconstructions")
+    decode = require.function(subject.method, "decode", "reconstructions")
     x = subject.x_test[random_subset(subject.key, len(subject.x_test), n)]
-    x_hat = map_batches(lambda state, x: decode(state, method.encode(state, x)), x, n, subject.state)
+    x_hat = map_batches(_reconstruct(subject.method.encode, decode), x, n, subject.state)
     if require.is_image(x):
         pairs = displayed(np.stack([x, x_hat]), x)
         figure = _picture(pairs, "Test inputs and reconstructions", ("input", "reconstruction"))
@@ -39,6 +40,11 @@ def reconstructions(subject: Subject, path: str | Path, *, n: int = 10) -> None:
         handles, labels = axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper center", ncols=2, frameon=False)
     style.save(figure, path)
+
+
+@lasting
+def _reconstruct(encode: Callable, decode: Callable) -> Callable:
+    return lambda state, x: decode(state, encode(state, x))
 
 
 def samples(subject: Subject, path: str | Path, *, n: int = 64) -> None:

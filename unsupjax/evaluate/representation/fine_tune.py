@@ -11,7 +11,7 @@ import optax
 
 from unsupjax.errors import UserError, choose
 from unsupjax.evaluate import require
-from unsupjax.evaluate.subject import Subject, map_batches
+from unsupjax.evaluate.subject import Subject, lasting, map_batches
 
 SCHEDULES = {"constant": lambda rate, steps: rate, "cosine": optax.cosine_decay_schedule}
 OPTIMIZERS = {
@@ -73,11 +73,7 @@ def fine_tune(
     if epochs < 1 or not fractions or not all(0 < f <= 1 for f in fractions):
         raise UserError(f"fine_tune: {epochs=} must be 1 or more, and {fractions=} in (0, 1]")
     order = np.asarray(jax.random.permutation(subject.key, len(y_train)))
-
-    def transform(steps):
-        rate = choose("schedule", schedule, SCHEDULES)(learning_rate, steps)
-        return choose("optimizer", optimizer, OPTIMIZERS)(rate, momentum, weight_decay)
-
+    transform = lambda steps: _transform(optimizer, schedule, learning_rate, steps, momentum, weight_decay)
     results = {}
     labelled = {f: stratified(order, y_train, f) for f in fractions}
     fewest = min(map(len, labelled.values()))
@@ -90,6 +86,14 @@ def fine_tune(
         scores = {"accuracy": 1 - error, "error": error, "epoch": float(epoch)}
         results |= {f"fine_tune_{name}" + (f"_{f:g}" if f < 1 else ""): x for name, x in scores.items()}
     return results
+
+
+@lasting
+def _transform(
+    optimizer: str, schedule: str, learning_rate: float, steps: int, momentum: float, weight_decay: float
+) -> optax.GradientTransformation:
+    rate = choose("schedule", schedule, SCHEDULES)(learning_rate, steps)
+    return choose("optimizer", optimizer, OPTIMIZERS)(rate, momentum, weight_decay)
 
 
 def stratified(order: np.ndarray, y: np.ndarray, fraction: float) -> np.ndarray:
@@ -127,9 +131,7 @@ def _tuned(
     classes, y = np.unique(subject.y_train, return_inverse=True)
     batch_size = min(batch_size, len(rest))
     tx = transform(epochs * (len(rest) // batch_size))
-
-    def predict(state, model, x):
-        return _logits(subject, state, model, x).argmax(axis=1)
+    predict = _predicting(subject.method.encode)
 
     def error(model, x, y):
         return float(np.mean(classes[map_batches(predict, x, 512, subject.state, model)] != y))
@@ -150,10 +152,15 @@ def _classifier(subject: Subject, classes: int, freeze: bool) -> dict[str, Any]:
     return {"head": head} if freeze else {"head": head, "params": subject.state.params}
 
 
-def _logits(subject: Subject, state: Any, model: dict[str, Any], x: jax.Array) -> jax.Array:
+@lasting
+def _predicting(encode: Callable) -> Callable:
+    return lambda state, model, x: _logits(encode, state, model, x).argmax(axis=1)
+
+
+def _logits(encode: Callable, state: Any, model: dict[str, Any], x: jax.Array) -> jax.Array:
     """Float32 logits `[B, classes]`."""
     state = state._replace(params=model.get("params", state.params))
-    code = subject.method.encode(state, x).astype(jnp.float32)
+    code = encode(state, x).astype(jnp.float32)
     return code @ model["head"]["kernel"] + model["head"]["bias"][None]
 
 
@@ -167,17 +174,7 @@ def _epochs(
     batch_size: int,
 ) -> Iterator[dict[str, Any]]:
     """The model after each epoch on inputs `[N, ...]` with class indices `[N]`."""
-
-    @jax.jit
-    def step(model, opt_state, state, x, y, index):
-        def loss(model):
-            logits = _logits(subject, state, model, x[index])
-            return optax.softmax_cross_entropy_with_integer_labels(logits, y[index]).mean()
-
-        value, grads = jax.value_and_grad(loss)(model)
-        updates, opt_state = tx.update(grads, opt_state, model)
-        return optax.apply_updates(model, updates), opt_state, value
-
+    step = _step(subject.method.encode, tx)
     x, y, opt_state = jnp.asarray(x), jnp.asarray(y), tx.init(model)
     for epoch in range(epochs):
         order = np.asarray(jax.random.permutation(jax.random.fold_in(subject.key, epoch), len(y)))
@@ -187,3 +184,18 @@ def _epochs(
         if not np.isfinite(value):
             raise UserError(f"fine_tune: the loss of epoch {epoch + 1} is not finite; lower learning_rate")
         yield model
+
+
+@lasting
+def _step(encode: Callable, tx: optax.GradientTransformation) -> Callable:
+    @jax.jit
+    def step(model, opt_state, state, x, y, index):
+        def loss(model):
+            logits = _logits(encode, state, model, x[index])
+            return optax.softmax_cross_entropy_with_integer_labels(logits, y[index]).mean()
+
+        value, grads = jax.value_and_grad(loss)(model)
+        updates, opt_state = tx.update(grads, opt_state, model)
+        return optax.apply_updates(model, updates), opt_state, value
+
+    return step

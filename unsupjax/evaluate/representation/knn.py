@@ -1,12 +1,14 @@
 """Nearest-neighbour classification of frozen codes."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from unsupjax.errors import UserError
 from unsupjax.evaluate import require
-from unsupjax.evaluate.subject import Subject, codes, map_batches
+from unsupjax.evaluate.subject import Subject, codes, lasting, map_batches
 
 _BLOCK = 2**25  # similarities held at once: 128 MiB of float32
 
@@ -124,7 +126,14 @@ def knn_predict(
     zero are similar to nothing. Memory is bounded by blocks of test codes.
     """
     classes, y = np.unique(y_train, return_inverse=True)
+    length = np.linalg.norm(z_train, axis=1, keepdims=True)
+    train = jnp.asarray(z_train / np.where(length > 0, length, 1))
+    vote = _vote(k, len(classes), temperature)
+    return classes[map_batches(vote, z_test, max(1, _BLOCK // len(y)), train, jnp.asarray(y))]
 
+
+@lasting
+def _vote(k: int, classes: int, temperature: float) -> Callable:
     def vote(train, y, test):
         # The length of a test code scales all its similarities alike, and so changes no rank.
         similarity, index = jax.lax.top_k(jnp.matmul(test, train.T, precision="highest"), k)
@@ -132,8 +141,6 @@ def knn_predict(
         cosine = similarity / jnp.where(length > 0, length, 1)
         # The nearest neighbour's weight as the unit: the sums neither overflow nor vanish.
         weight = jnp.exp((cosine - cosine[:, :1]) / temperature)
-        return (jax.nn.one_hot(y[index], len(classes)) * weight[..., None]).sum(axis=1).argmax(axis=1)
+        return (jax.nn.one_hot(y[index], classes) * weight[..., None]).sum(axis=1).argmax(axis=1)
 
-    length = np.linalg.norm(z_train, axis=1, keepdims=True)
-    train = jnp.asarray(z_train / np.where(length > 0, length, 1))
-    return classes[map_batches(vote, z_test, max(1, _BLOCK // len(y)), train, jnp.asarray(y))]
+    return vote

@@ -1,5 +1,7 @@
 """A linear classifier fitted on codes of random crops and flips as well."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +10,7 @@ from unsupjax.augment import random_resized_crop
 from unsupjax.errors import UserError
 from unsupjax.evaluate import require
 from unsupjax.evaluate.representation.linear_probe import standardized
-from unsupjax.evaluate.subject import Subject, map_batches
+from unsupjax.evaluate.subject import Subject, lasting, map_batches
 
 
 def linear_probe_augmented(
@@ -63,8 +65,15 @@ def linear_probe_augmented(
 
 def cropped_codes(subject: Subject, views: int, area: tuple, aspect: tuple, flip: float) -> np.ndarray:
     """Codes of one random crop of each training image, then of another of each, ...: `[views * N, D]`."""
-    x, encode = subject.x_train, subject.method.encode
+    x, code = subject.x_train, _cropped_code(subject.method.encode, tuple(area), tuple(aspect), flip)
+    keys = jax.random.split(subject.key, views)
+    return np.concatenate(
+        [map_batches(code, (np.arange(len(x)), x), 512, subject.state, key) for key in keys]
+    )
 
+
+@lasting
+def _cropped_code(encode: Callable, area: tuple, aspect: tuple, flip: float) -> Callable:
     def crop(key, image):
         return random_resized_crop(key, image, image.shape[:2], area=area, aspect=aspect, flip=flip)
 
@@ -73,7 +82,4 @@ def cropped_codes(subject: Subject, views: int, area: tuple, aspect: tuple, flip
         keys = jax.vmap(jax.random.fold_in, (None, 0))(key, index)
         return encode(state, jax.vmap(crop)(keys, images)).astype(jnp.float32)
 
-    keys = jax.random.split(subject.key, views)
-    return np.concatenate(
-        [map_batches(code, (np.arange(len(x)), x), 512, subject.state, key) for key in keys]
-    )
+    return code
