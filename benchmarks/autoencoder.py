@@ -32,6 +32,7 @@ import optax
 from unsupjax import methods, models
 from unsupjax.data import arrays, open_source
 from unsupjax.data.feeds import resident, streaming
+from unsupjax.data.kinds import Images
 from unsupjax.parallel.mesh import make_mesh, place_batch, replicated
 from unsupjax.run import loop
 
@@ -50,8 +51,9 @@ def ours(x, batch_size, kind):
         feed = streaming(lambda index: x[index], len(x), batch_size, 0, block)
     else:
         feed = resident(jax.device_put(x, replicated(mesh)), batch_size, 0, block)
-    run = loop.compile_block(method, feed, mesh, "jit")
-    first = loop.as_float(jnp.asarray(x[:batch_size]))
+    see = Images(x.shape[1:]).see
+    run = loop.compile_block(method, feed, mesh, "jit", see)
+    first = see(jnp.asarray(x[:batch_size]))
     state = jax.jit(method.init, out_shardings=replicated(mesh))(jax.random.key(0), first)
     position = 0
 

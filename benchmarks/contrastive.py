@@ -29,6 +29,7 @@ from machine import sgemm_rate
 from unsupjax import augment, losses, methods, models
 from unsupjax.data import arrays, open_source
 from unsupjax.data.feeds import resident
+from unsupjax.data.kinds import Images
 from unsupjax.parallel.mesh import make_mesh, place_batch, replicated
 from unsupjax.run import loop
 
@@ -50,8 +51,9 @@ def ours(x, width, batch, steps, dtype):
     encoder, projector, policy, tx = parts(width, dtype)
     method = methods.simclr(encoder, projector, tx, augment=policy, temperature=TEMPERATURE)
     feed = resident(jax.device_put(x, replicated(mesh)), batch, 0, 1 if ON_CPU else 20)
-    run = loop.compile_block(method, feed, mesh, "jit")
-    first = loop.as_float(jnp.asarray(x[:batch]))
+    see = Images(x.shape[1:]).see
+    run = loop.compile_block(method, feed, mesh, "jit", see)
+    first = see(jnp.asarray(x[:batch]))
     state = jax.jit(method.init, out_shardings=replicated(mesh))(jax.random.key(0), first)
     position = 0
 
@@ -143,7 +145,7 @@ def profile(x, width, batch, rounds, dtype):
     """Median seconds of augmentation, forward pass, loss, gradient and update, each compiled by itself."""
     encoder, projector, policy, tx = parts(width, dtype)
     networks = methods.stack.stack(encoder=encoder, projector=projector)
-    images = loop.as_float(jnp.asarray(x[:batch]))
+    images = Images(x.shape[1:]).see(jnp.asarray(x[:batch]))
     params, stats = networks.init(jax.random.key(0), images)
     augmented = jax.jit(lambda key, x: jnp.concatenate(jax.vmap(policy)(jax.random.split(key, len(x)), x)))
     views = augmented(jax.random.key(0), images)

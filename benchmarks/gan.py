@@ -24,6 +24,7 @@ import optax
 
 from unsupjax import methods, models
 from unsupjax.data.feeds import resident
+from unsupjax.data.kinds import Images
 from unsupjax.parallel.mesh import make_mesh, place_batch, replicated
 from unsupjax.run import loop
 
@@ -64,8 +65,9 @@ def ours(case, width, batch, steps, norm="batch", **arguments):
     pair = networks(kind, shape, width, norm)
     method = methods.gan(*pair, adam(), adam(), latent_dim=LATENT, **arguments)
     feed = resident(jax.device_put(x, replicated(mesh)), batch, 0, 1 if ON_CPU and kind != "mlp" else 20)
-    run = loop.compile_block(method, feed, mesh, "jit")
-    first = loop.as_float(jnp.asarray(x[:batch]))
+    see = Images(x.shape[1:]).see
+    run = loop.compile_block(method, feed, mesh, "jit", see)
+    first = see(jnp.asarray(x[:batch]))
     state = jax.jit(method.init, out_shardings=replicated(mesh))(jax.random.key(0), first)
     position = 0
 

@@ -10,9 +10,10 @@ import pathlib
 
 import jax
 import numpy as np
-from test_methods import BATCH, STEPS, make
+from test_methods import BATCH, SHAPE, STEPS, make
 
 from unsupjax.data.feeds import resident, streaming
+from unsupjax.data.kinds import Images
 from unsupjax.data.sources.digits import open_digits
 from unsupjax.parallel.mesh import (
     axis_name,
@@ -44,7 +45,7 @@ def trained(case, executor, kind, x):
     shardings = state_sharding(abstract, mesh)
     state = jax.jit(method.init, out_shardings=shardings)(jax.random.key(1), first)
     state = local(state, mesh) if executor == "pmap" else state
-    run = compile_block(method, feed, mesh, executor, shardings=shardings)
+    run = compile_block(method, feed, mesh, executor, Images(SHAPE).see, shardings=shardings)
     for block in feed.blocks(0, STEPS):
         state, _ = run(state, place_batch(block, mesh, executor, 1), *feed.shared)
     whole = without_keys(local(everywhere(state, mesh), mesh))

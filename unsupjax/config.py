@@ -16,7 +16,7 @@ from unsupjax.augment import POLICIES, binarize
 from unsupjax.data import open_source
 from unsupjax.errors import UserError, choose, nearest
 from unsupjax.evaluate import EVALUATORS, FIGURES
-from unsupjax.methods import METHODS, Method
+from unsupjax.methods import METHODS, UPDATES, Method
 from unsupjax.models import DECODERS, DISCRIMINATORS, ENCODERS, GENERATORS, HEADS
 from unsupjax.optimizers import OPTIMIZERS, SCHEDULES, wrap
 from unsupjax.parallel.mesh import EXECUTORS, axis_name
@@ -115,6 +115,7 @@ def evaluate_settings(
     periodic: tuple = (),
     film: tuple = (),
     train_examples: int = 0,
+    test_examples: int = 0,
 ) -> dict:
     """The section `evaluate`, beside one section of arguments for each evaluator and figure.
 
@@ -123,7 +124,7 @@ def evaluate_settings(
         figures: figures drawn at the end, by name.
         periodic: evaluators run every `train.evaluate_every` steps; empty: all of `run`.
         film: figures drawn at every checkpoint, the same draws each time, and joined into an animation at the end.
-        train_examples: how many training examples evaluators see; 0: all.
+        train_examples, test_examples: how many examples of each split evaluators see; 0: all.
     """
     return locals()
 
@@ -325,8 +326,9 @@ def _schedule(config: ml_collections.ConfigDict, total_steps: int, section: str)
 
 
 def updates_a_step(config: ml_collections.ConfigDict, section: str) -> int:
-    """How many updates an optimizer makes in a step: a discriminator's may make several."""
-    return config.method.get("n_critic", 1) if section == OPTIMIZER_SECTIONS["tx_d"] else 1
+    """How many updates an optimizer makes in a step, as its method says where they are several."""
+    several = UPDATES.get(config.method.name, lambda **_: {})(**_arguments(config.method))
+    return next((n for name, n in several.items() if OPTIMIZER_SECTIONS[name] == section), 1)
 
 
 def optimizer(

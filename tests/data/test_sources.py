@@ -1,12 +1,12 @@
 """What holds for every source: splits, standardisation, one-class learning, errors in the arguments."""
 
 import inspect
-import json
 
 import numpy as np
 import pytest
 
 from unsupjax.data import arrays, open_source
+from unsupjax.data.kinds import Images, Table
 from unsupjax.errors import UserError
 
 
@@ -26,7 +26,7 @@ def table(tmp_path):
 
 def test_digits():
     source = open_source("digits")
-    assert source.name == "digits" and source.statistics is None
+    assert source.name == "digits" and source.kind == Images((8, 8, 1))
     assert source.label_names == tuple("0123456789")
     assert (len(source.train), len(source.test)) == (1438, 359)
     x, y = arrays(source.train)
@@ -64,8 +64,7 @@ def test_standardise_uses_the_training_split_only(tmp_path, table):
     std = np.sqrt(8 / 3)
     np.testing.assert_allclose(arrays(source.train)[0], (train - [2, 5]) / [std, 1], rtol=1e-6)
     np.testing.assert_allclose(arrays(source.test)[0], (test - [2, 5]) / [std, 1], rtol=1e-6)
-    assert source.statistics == {"mean": [2.0, 5.0], "std": [pytest.approx(std), 1.0]}
-    assert json.loads(json.dumps(source.statistics)) == source.statistics
+    assert source.kind == Table(("0", "1"), (2.0, 5.0), (pytest.approx(std), 1.0))
     assert arrays(source.train)[0].dtype == np.float32
 
 
@@ -81,23 +80,23 @@ def test_constant_column_whose_mean_is_rounded(table):
     np.testing.assert_allclose(z, 0, atol=1e-6)
 
 
-def test_given_statistics_replace_the_fit(table):
-    statistics = {"mean": [1.0, 2.0, 3.0], "std": [1.0, 10.0, 100.0]}
-    source = open_source(table(), statistics=statistics)
+def test_a_given_kind_replaces_the_fit(table):
+    kind = Table.of_statistics([1.0, 2.0, 3.0], [1.0, 10.0, 100.0])
+    source = open_source(table(), kind=kind)
     plain, _ = arrays(open_source(table(), standardise=False).train)
     np.testing.assert_allclose(arrays(source.train)[0], (plain - [1, 2, 3]) / [1, 10, 100], rtol=1e-5)
-    assert source.statistics == statistics
+    assert source.kind == kind
 
 
 @pytest.mark.parametrize("source", ["digits", None])
-def test_statistics_that_do_not_fit(table, source):
-    with pytest.raises(UserError, match=r"statistics of 2 features do not fit"):
-        open_source(source or table(), statistics={"mean": [0.0, 0.0], "std": [1.0, 1.0]})
+def test_a_kind_that_does_not_fit(table, source):
+    with pytest.raises(UserError, match=r"and the model was trained on table of shape \(2,\)"):
+        open_source(source or table(), kind=Table.of_statistics([0.0, 0.0], [1.0, 1.0]))
 
 
 def test_unstandardised_table(table):
     source = open_source(table(), standardise=False)
-    assert source.statistics is None and arrays(source.train)[0].mean() > 5
+    assert source.kind.mean == (0.0,) * 3 and arrays(source.train)[0].mean() > 5
 
 
 def test_one_class_protocol(table):
@@ -166,6 +165,6 @@ def test_arguments_that_are_refused(source, options, message):
 def test_every_user_option_has_a_plain_default():
     """The config section `data` is checked against this signature."""
     parameters = inspect.signature(open_source).parameters
-    options = {name: p for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY and name != "statistics"}
+    options = {name: p for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY and name != "kind"}
     assert all(type(p.default) in (bool, int, float, str) for p in options.values())
     assert all(f"{name}: " in open_source.__doc__ for name in options)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from unsupjax.data import arrays, open_source
+from unsupjax.data.kinds import Arrays
 from unsupjax.errors import UserError
 
 X = np.arange(40.0).reshape(10, 4)
@@ -41,7 +42,7 @@ def test_npz_with_its_own_splits(save):
     images = np.random.default_rng(0).integers(0, 256, (9, 6, 5), np.uint8)
     y_train, y_test = np.array([3, 5, 3, 5, 3]), np.array([5.0, 3, 9, 5])
     source = open_source(save(x_train=images[:5], y_train=y_train, x_test=images[5:], y_test=y_test))
-    assert source.label_names == ("3", "5", "9") and source.statistics is None
+    assert source.label_names == ("3", "5", "9") and source.kind.name == "images"
     x, y = arrays(source.test)
     np.testing.assert_array_equal(x, images[5:, ..., None])
     np.testing.assert_array_equal(y, [1, 0, 2, 1])
@@ -71,7 +72,7 @@ def test_npz_label_forms(save):
 def test_float_images_keep_their_shape(save):
     x, _ = raw(save(X=np.linspace(0, 1, 10 * 6).reshape(10, 3, 2, 1)))
     assert x.shape == (10, 3, 2, 1) and x.dtype == np.float32
-    assert open_source(save(X=np.zeros((10, 3, 2, 1)))).statistics is None
+    assert open_source(save(X=np.zeros((10, 3, 2, 1)))).kind == Arrays((3, 2, 1))
 
 
 def test_npy(tmp_path):
@@ -210,7 +211,9 @@ def test_missing_entries_are_kept_where_they_are_allowed(write, save):
         open_source(write(text), label_column="label")
     source = open_source(write(text), label_column="label", missing=True, holdout=0.25)
     x = np.concatenate([arrays(source.train)[0], arrays(source.test)[0]])
-    assert np.isnan(x).sum() == 3 and np.isfinite(source.statistics["mean"]).all()
+    assert (
+        np.isnan(x).sum() == 3 and np.isfinite(source.kind.mean).all() and source.kind.columns == ("a", "b")
+    )
     gaps = X.copy()
     gaps[3, 1] = np.nan
     with pytest.raises(UserError, match="row 3"):

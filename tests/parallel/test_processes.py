@@ -19,6 +19,7 @@ from test_methods import BATCH, SHAPE, STEPS, assert_same_state, make
 from unsupjax import methods, models
 from unsupjax.config import experiment
 from unsupjax.data.feeds import resident
+from unsupjax.data.kinds import Images
 from unsupjax.errors import UserError
 from unsupjax.parallel import mesh as parallel
 from unsupjax.parallel import processes
@@ -296,7 +297,7 @@ def test_a_divided_state_is_trained_as_a_whole_one(case, tolerance, digits, monk
     shardings = state_sharding(abstract, mesh)
     state = jax.jit(method.init, out_shardings=shardings)(jax.random.key(1), batches[0])
     feed = resident(put_everywhere(digits[: STEPS * BATCH], mesh), BATCH, 0, 2)
-    run = compile_block(method, feed, mesh, "jit", shardings=shardings)
+    run = compile_block(method, feed, mesh, "jit", Images(SHAPE).see, shardings=shardings)
     for block in feed.blocks(0, STEPS):
         state, _ = run(state, place_batch(block, mesh, "jit", 1), *feed.shared)
     divided = [x for x in jax.tree.leaves(state) if not x.sharding.is_fully_replicated]

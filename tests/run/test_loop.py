@@ -1,19 +1,11 @@
 import os
 import signal
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from unsupjax.data.feeds import Feed
-from unsupjax.run.loop import Asked, Diverged, Meter, Progress, Report, as_float, interruptible, train
-
-
-def test_as_float_scales_integers_only():
-    np.testing.assert_allclose(as_float(jnp.array([0, 51, 255], jnp.uint8)), [0, 0.2, 1])
-    np.testing.assert_allclose(as_float(jnp.array([0, 65535], jnp.uint16)), [0, 1])
-    np.testing.assert_array_equal(as_float(jnp.array([-3.5, 7.0], jnp.float32)), [-3.5, 7.0])
-
+from unsupjax.run.loop import Asked, Diverged, Meter, Progress, Report, interruptible, train
 
 GO_ON = Asked(stop=False, rested=True)
 

@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from unsupjax.data.kinds import Arrays, Images, Kind
+from unsupjax.data.kinds import table as tables
 from unsupjax.data.sources.csv import open_csv
 from unsupjax.data.sources.digits import open_digits
 from unsupjax.data.sources.folder import open_folder
@@ -14,7 +16,7 @@ from unsupjax.data.sources.toy import open_toy
 from unsupjax.data.splits import ArraySplit, Options, Parts, Split
 from unsupjax.errors import UserError, nearest
 
-KINDS = {
+SOURCES = {
     "csv": open_csv,
     "digits": open_digits,
     "folder": open_folder,
@@ -23,6 +25,7 @@ KINDS = {
     "tfds": open_tfds,
     "toy": open_toy,
 }
+DOWNLOADS = ("tfds",)  # what may fetch and prepare its data first: one process does, the others wait
 
 
 class Source(NamedTuple):
@@ -30,19 +33,19 @@ class Source(NamedTuple):
 
     Attributes:
         name: the source string.
+        kind: what one example is; its `see` gives what a method is trained on.
         train: random access to the training examples: `len(train)`, `train[i] -> (x, label)`, where x is a
-            numpy array (uint8 `[H, W, C]` for an image, float32 `[D]` for a row of a table) and label an
+            numpy array as `kind` stores it (uint8 `[H, W, C]` for an image, float32 `[D]` for a row) and label an
             index into `label_names`, or None.
         test: the same for the held-out examples.
         label_names: the names of the classes, or None where there are no labels.
-        statistics: `{"mean": [D floats], "std": [D floats]}` where tables were standardised, else None.
     """
 
     name: str
+    kind: Kind
     train: Split
     test: Split
     label_names: tuple[str, ...] | None
-    statistics: dict[str, list[float]] | None
 
 
 def open_source(
@@ -58,7 +61,7 @@ def open_source(
     missing: bool = False,
     examples: int = 0,
     unreadable: float = 0.01,
-    statistics: dict[str, list[float]] | None = None,
+    kind: Kind | None = None,
 ) -> Source:
     """Opens a data set.
 
@@ -91,8 +94,8 @@ def open_source(
             unreadable. Each such image is skipped with a warning that names it; one that has a sound header is found
             out when it is decoded, and the next readable example of its split stands in its place, so that batches
             keep their shape and every feed sees the same examples. More are refused.
-        statistics: mean and standard deviation to standardise with in place of the training split's: those of
-            the `Source` that a model was trained on. Passed by programs, not by users.
+        kind: what an example is, in place of what the training split says: that of the `Source` that a model was
+            trained on. Passed by programs, not by users.
 
     Returns:
         The `Source`; the same arguments always give the same splits.
@@ -103,9 +106,9 @@ def open_source(
     _check(source, holdout, image_size, label_column, unreadable)
     if examples < 0:
         raise UserError(f"config.data.examples={examples} must be 0 (all) or more")
-    kind, _, path = source.partition(":")
-    path = path if kind == "tfds" else os.path.expanduser(path)
-    parts = KINDS[kind](source, path, Options(image_size, label_column, data_dir, missing, unreadable))
+    form, _, path = source.partition(":")
+    path = path if form == "tfds" else os.path.expanduser(path)
+    parts = SOURCES[form](source, path, Options(image_size, label_column, data_dir, missing, unreadable))
     rng = np.random.default_rng(split_seed)
     if normal_label >= 0:
         train, test = _one_class(source, parts, normal_label, holdout, rng)
@@ -118,15 +121,23 @@ def open_source(
     for name, split in (("training", train), ("test", test)):
         if not len(split):
             raise UserError(f"{source}: the {name} split is empty; change config.data.holdout={holdout}")
-    train, test, statistics = _finish(source, train, test, standardise, statistics)
-    return Source(source, train, test, parts.label_names, statistics)
+    found = _kind_of(parts, train, standardise, missing)
+    if kind is not None:
+        _check_kind(source, kind, found)
+    kind = kind or found
+    return Source(source, kind, _stored(kind, train), _stored(kind, test), parts.label_names)
+
+
+def downloads(source: str) -> bool:
+    """Whether opening it may fetch data first."""
+    return source.partition(":")[0] in DOWNLOADS
 
 
 def _check(source: str, holdout: float, image_size: int, label_column: str, unreadable: float) -> None:
     kind, _, path = source.partition(":")
-    if kind not in KINDS:
+    if kind not in SOURCES:
         raise UserError(
-            f"config.data.source={source!r} has an unknown kind {kind!r}; {nearest(kind, KINDS)}; "
+            f"config.data.source={source!r} has an unknown kind {kind!r}; {nearest(kind, SOURCES)}; "
             f"a source is 'digits' or KIND:PATH, for example 'tfds:mnist' or 'folder:photos'"
         )
     if bool(path) == (kind == "digits"):
@@ -170,30 +181,25 @@ def _class_index(names: tuple[str, ...], label: int) -> int:
     return label
 
 
-def _finish(source: str, train: Split, test: Split, standardise: bool, statistics):
-    """Standardises tables if asked to, and makes all arrays that are not images float32."""
-    is_table = isinstance(train, ArraySplit) and train.x.ndim == 2
-    if statistics is not None and not (is_table and np.shape(statistics["mean"]) == train.x.shape[1:]):
-        raise UserError(f"{source}: statistics of {len(statistics['mean'])} features do not fit its examples")
-    if is_table and statistics is None and standardise:
-        statistics = _fit(train.x)
-    return _as_float(train, statistics), _as_float(test, statistics), statistics
+def _kind_of(parts: Parts, train: Split, standardise: bool, missing: bool) -> Kind:
+    """What an example of the training split is: uint8 of three axes is a picture, numbers of one axis a row."""
+    if not isinstance(train, ArraySplit):
+        return Images(parts.shape)
+    if train.x.dtype == np.uint8:
+        return Images(tuple(train.x.shape[1:]))
+    if train.x.ndim == 2:
+        return tables.fit(train.x, parts.columns, standardise=standardise, missing=missing)
+    return Arrays(tuple(train.x.shape[1:]))
 
 
-def _fit(x: np.ndarray) -> dict[str, list[float]]:
-    seen = ~np.isnan(x)
-    count = np.maximum(seen.sum(0), 1)
-    mean = np.sum(x, 0, dtype=np.float64, where=seen) / count
-    std = np.sqrt(np.sum(np.square(x - mean), 0, dtype=np.float64, where=seen) / count)
-    # The standard deviation of equal numbers may be round-off, not 0.
-    varies = x.max(0, where=seen, initial=-np.inf) > x.min(0, where=seen, initial=np.inf)
-    return {"mean": mean.tolist(), "std": np.where(varies, std, 1.0).tolist()}
+def _check_kind(source: str, kind: Kind, found: Kind) -> None:
+    """Refuses data of another kind or shape than a model was trained on."""
+    if (kind.name, kind.shape) != (found.name, found.shape):
+        raise UserError(
+            f"{source} holds {found.name} of shape {found.shape}, and the model was trained on {kind.name} of shape "
+            f"{kind.shape}"
+        )
 
 
-def _as_float(split: Split, statistics) -> Split:
-    if not isinstance(split, ArraySplit) or split.x.dtype == np.uint8:
-        return split
-    x = split.x
-    if statistics is not None:
-        x = (x - np.array(statistics["mean"])) / np.array(statistics["std"])
-    return ArraySplit(x.astype(np.float32), split.y)
+def _stored(kind: Kind, split: Split) -> Split:
+    return ArraySplit(kind.prepare(split.x), split.y) if isinstance(split, ArraySplit) else split

@@ -142,12 +142,15 @@ class Options(NamedTuple):
 class Parts(NamedTuple):
     """What a kind of source opens: its own splits, before holdout and standardisation.
 
-    `test` is None where the source has no test split; `label_names` is None where it has no labels.
+    `test` is None where the source has no test split; `label_names` is None where it has no labels, `columns` (the
+    names of features) where features have none, and `shape` (of an input) but where inputs are decoded when asked for.
     """
 
     train: Split
     test: Split | None
     label_names: tuple[str, ...] | None
+    columns: tuple[str, ...] | None = None
+    shape: tuple[int, ...] | None = None
 
 
 def arrays(split: Split, limit: int | None = None) -> tuple[np.ndarray, np.ndarray | None]:

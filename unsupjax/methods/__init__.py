@@ -3,12 +3,14 @@
 from unsupjax.methods.autoencoder import autoencoder as autoencoder
 from unsupjax.methods.base import Method as Method
 from unsupjax.methods.base import State as State
+from unsupjax.methods.base import Wants as Wants
 from unsupjax.methods.byol import byol as byol
 from unsupjax.methods.contractive import contractive as contractive
 from unsupjax.methods.dec import dec as dec
 from unsupjax.methods.denoising import denoising as denoising
 from unsupjax.methods.desom import desom as desom
 from unsupjax.methods.gan import gan as gan
+from unsupjax.methods.gan import updates as _updates_of_gan
 from unsupjax.methods.kmeans import kmeans as kmeans
 from unsupjax.methods.moco import moco as moco
 from unsupjax.methods.moco_v3 import moco_v3 as moco_v3
@@ -35,3 +37,5 @@ METHODS = {
     "sparse": sparse,
     "vae": vae,
 }
+
+UPDATES = {"gan": _updates_of_gan}  # (its arguments) -> updates a step of those optimizers that make several

@@ -10,6 +10,22 @@ import optax
 from unsupjax.parallel.collectives import pmean
 
 
+class Wants(NamedTuple):
+    """What a method asks of its data, refused before anything is compiled where the data has it not.
+
+    Attributes:
+        kinds: the kinds of data that it takes, by name; empty: any.
+        labels: how many classes it models: its batches are pairs of inputs and labels. 0: it sees no labels.
+        missing: NaN is allowed in its inputs, an entry that was not observed.
+        unit_interval: the argument by which its inputs must lie in [0, 1], such as "likelihood='bernoulli'"; "": none.
+    """
+
+    kinds: tuple[str, ...] = ()
+    labels: int = 0
+    missing: bool = False
+    unit_interval: str = ""
+
+
 class Method(NamedTuple):
     """A method of unsupervised learning: pure functions over a `State`, which is a NamedTuple of arrays.
 
@@ -36,6 +52,7 @@ class Method(NamedTuple):
             that learn from views.
         diagnose: `(metrics) -> str | None`, on the host: what is wrong with a run whose mean metrics of an
             interval are these floats, in plain words.
+        wants: what it asks of its data.
     """
 
     init: Callable
@@ -50,6 +67,12 @@ class Method(NamedTuple):
     map: Callable | None = None
     views: Callable | None = None
     diagnose: Callable | None = None
+    wants: Wants = Wants()
+
+
+def likelihood_wants(likelihood: str) -> Wants:
+    """What the method of a likelihood of that name asks: a Bernoulli variable's mean lies in [0, 1]."""
+    return Wants(unit_interval=f"{likelihood=}" if likelihood == "bernoulli" else "")
 
 
 class State(NamedTuple):

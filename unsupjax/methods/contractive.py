@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import optax
 
 from unsupjax import losses
-from unsupjax.methods.base import Method, State, descend, init_state
+from unsupjax.methods.base import Method, State, descend, init_state, likelihood_wants
 from unsupjax.methods.parts.coder import coder
 from unsupjax.numerics.activations import activation
 from unsupjax.parallel.collectives import example_keys
@@ -87,4 +87,4 @@ def contractive(
     def decode(state: State, z: jax.Array):
         return p_x.mean(networks.decode(state.params, z))
 
-    return Method(init, step, encode, decode)
+    return Method(init, step, encode, decode, wants=likelihood_wants(likelihood))

@@ -9,7 +9,7 @@ import optax
 
 from unsupjax import losses
 from unsupjax.cluster import kmeans
-from unsupjax.methods.base import Method, descend, init_state
+from unsupjax.methods.base import Method, descend, init_state, likelihood_wants
 from unsupjax.methods.parts.coder import coder
 from unsupjax.methods.parts.epochs import place
 from unsupjax.parallel.collectives import all_gather, pmean
@@ -224,4 +224,6 @@ def dec(
     def prototypes(state: DECState):
         return decode(state, state.params["centers"])
 
-    return Method(init, step, encode, decode, assign=assign, prototypes=prototypes)
+    return Method(
+        init, step, encode, decode, assign=assign, prototypes=prototypes, wants=likelihood_wants(likelihood)
+    )

@@ -7,7 +7,7 @@ import optax
 
 from unsupjax import losses
 from unsupjax.augment import corruption as corruption_named
-from unsupjax.methods.base import Method, State, descend, init_state
+from unsupjax.methods.base import Method, State, descend, init_state, likelihood_wants
 from unsupjax.methods.parts.coder import coder
 from unsupjax.numerics.activations import activation
 from unsupjax.parallel.collectives import example_keys
@@ -66,4 +66,4 @@ def denoising(
     def decode(state: State, z: jax.Array):
         return p_x.mean(networks.decode(state.params, z))
 
-    return Method(init, step, encode, decode)
+    return Method(init, step, encode, decode, wants=likelihood_wants(likelihood))

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import optax
 
 from unsupjax import losses
-from unsupjax.methods.base import Method, State, descend, init_state
+from unsupjax.methods.base import Method, State, descend, init_state, likelihood_wants
 from unsupjax.methods.parts.coder import coder
 from unsupjax.som import Grid, Map, distances
 
@@ -114,4 +114,13 @@ def desom(
     def project(state: State, x: jax.Array):
         return Map(state.params["codebook"], grid), encode(state, x)
 
-    return Method(init, step, encode, decode, assign=assign, prototypes=prototypes, map=project)
+    return Method(
+        init,
+        step,
+        encode,
+        decode,
+        assign=assign,
+        prototypes=prototypes,
+        map=project,
+        wants=likelihood_wants(likelihood),
+    )

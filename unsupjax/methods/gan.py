@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from unsupjax import augment, losses
-from unsupjax.methods.base import Method, update
+from unsupjax.methods.base import Method, Wants, update
 from unsupjax.methods.parts.adversaries import adversaries, diversity
 from unsupjax.methods.parts.latents import between
 from unsupjax.methods.parts.teacher import copied, moved
@@ -45,6 +45,11 @@ class State(NamedTuple):
     opt_d: optax.OptState
     average: Any
     average_stats: Any
+
+
+def updates(*, n_critic: int = 1, **_) -> dict[str, int]:
+    """How many updates a step has of those optimizers (by their parameter's name) that make several."""
+    return {"tx_d": n_critic}
 
 
 def gan(
@@ -250,7 +255,15 @@ def gan(
         x = networks.draw(state.average, state.average_stats, z.reshape(n * steps, latent_dim), classes)
         return x.reshape(n, steps, *x.shape[1:])
 
-    return Method(init, step, encode, sample=sample, interpolate=interpolate, diagnose=diagnose)
+    return Method(
+        init,
+        step,
+        encode,
+        sample=sample,
+        interpolate=interpolate,
+        diagnose=diagnose,
+        wants=Wants(labels=labels),
+    )
 
 
 def diagnose(metrics: dict[str, float]) -> str | None:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from unsupjax.methods.base import Method
+from unsupjax.methods.base import Method, Wants
 from unsupjax.methods.parts.epochs import of_epoch, place
 from unsupjax.numerics import nearest
 from unsupjax.parallel.collectives import device_count
@@ -139,4 +139,13 @@ def som(
         return Map(flat(state.codebook), grid, metric), flat(x)
 
     prototypes = lambda state: state.codebook
-    return Method(init, step, encode, decode, assign=assign, prototypes=prototypes, map=on_grid)
+    return Method(
+        init,
+        step,
+        encode,
+        decode,
+        assign=assign,
+        prototypes=prototypes,
+        map=on_grid,
+        wants=Wants(missing=missing),
+    )

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from unsupjax import losses
-from unsupjax.methods.base import Method, State, descend, init_state
+from unsupjax.methods.base import Method, State, descend, init_state, likelihood_wants
 from unsupjax.methods.parts.coder import coder
 from unsupjax.parallel.collectives import pmean
 
@@ -87,7 +87,7 @@ def sparse(
     def decode(state: State, z: jax.Array):
         return p_x.mean(networks.decode(constrain(state.params), z))
 
-    return Method(init, step, encode, decode)
+    return Method(init, step, encode, decode, wants=likelihood_wants(likelihood))
 
 
 class KSparseState(NamedTuple):
@@ -193,4 +193,4 @@ def k_sparse(
     def decode(state: KSparseState, z: jax.Array):
         return p_x.mean(networks.decode(state.params, z))
 
-    return Method(init, step, encode, decode)
+    return Method(init, step, encode, decode, wants=likelihood_wants(likelihood))

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import optax
 
 from unsupjax import losses
-from unsupjax.methods.base import Method, State, descend, init_state
+from unsupjax.methods.base import Method, State, descend, init_state, likelihood_wants
 from unsupjax.methods.parts.coder import coder
 from unsupjax.methods.parts.latents import between
 from unsupjax.parallel.collectives import example_keys
@@ -96,4 +96,6 @@ def vae(
         # One sample at a time: memory stays that of a single decoding.
         return losses.importance_weighted_bound(jax.lax.map(log_weight, jax.random.split(key, n)))
 
-    return Method(init, step, encode, decode, sample, interpolate, log_prob)
+    return Method(
+        init, step, encode, decode, sample, interpolate, log_prob, wants=likelihood_wants(likelihood)
+    )

@@ -1,20 +1,21 @@
 """What a config stands for: its data, its method, its compiled step and its judges, joined."""
 
 import contextlib
+import functools
 import math
 import pathlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import ml_collections
 import numpy as np
 from jax.sharding import Mesh
 
 from unsupjax import config as configs
-from unsupjax.data import Source, arrays, open_source
+from unsupjax.data import Source, arrays, downloads, open_source
 from unsupjax.data.feeds import Feed, example_order, fits_in_memory, resident, streaming
+from unsupjax.data.kinds import Kind
 from unsupjax.errors import UserError, nearest
 from unsupjax.evaluate import (
     CHECKS,
@@ -27,7 +28,7 @@ from unsupjax.evaluate import (
     require,
     subject,
 )
-from unsupjax.methods import Method
+from unsupjax.methods import METHODS, Method
 from unsupjax.parallel.collectives import example_keys
 from unsupjax.parallel.hardware import nominal_flops
 from unsupjax.parallel.mesh import local, local_rows, make_mesh, place_batch, put_everywhere, state_sharding
@@ -37,6 +38,7 @@ from unsupjax.run import loop
 BLOCK_BYTES = 64 * 2**20  # at most, of a streamed block of steps on the host
 REACHED = 0.3  # of a device's nominal speed: what programs may be expected to reach
 FRAME_EXAMPLES = 1000  # of each split, that a frame of a film may show
+SEEN_AT_ONCE = 4096  # examples on the device, of a split that is to be judged
 
 
 class Experiment(NamedTuple):
@@ -67,12 +69,12 @@ class Experiment(NamedTuple):
     example_bytes: int
 
 
-def prepare(config: ml_collections.ConfigDict, statistics: dict | None = None) -> Experiment:
+def prepare(config: ml_collections.ConfigDict, kind: Kind | None = None) -> Experiment:
     """Checks a config against its factories, its data and the devices.
 
     Args:
         config: as `unsupjax.config.experiment` makes it.
-        statistics: what tables are standardised with, where an earlier run fitted it.
+        kind: what an example is, where an earlier run found it.
 
     Raises:
         UserError: for the first fault, naming the field and a valid choice.
@@ -80,8 +82,8 @@ def prepare(config: ml_collections.ConfigDict, statistics: dict | None = None) -
     configs.check(config)
     settings = configs.defaults(configs.data_settings)
     options = {k: v for k, v in config.data.to_dict().items() if k not in settings}
-    with primary_first() if config.data.source.startswith("tfds:") else contextlib.nullcontext():  # downloads
-        source = open_source(config.data.source, **options, statistics=statistics)
+    with primary_first() if downloads(config.data.source) else contextlib.nullcontext():
+        source = open_source(config.data.source, **options, kind=kind)
     _check_mesh(config, jax.device_count())
     mesh, n = make_mesh(fsdp=config.fsdp), len(source.train)
     _check_batch(config.train.batch_size, n, mesh.size)
@@ -91,12 +93,10 @@ def prepare(config: ml_collections.ConfigDict, statistics: dict | None = None) -
     order = example_order(np.arange(config.train.batch_size), n, config.seed)
     key = jax.random.key(config.seed)
     raw, labels = source.train.gather(order)
-    batch = _inputs(config, key, raw)
-    _check_missing(config)
-    _check_range(config, batch)
-    _check_labels(config, source)
-    method = configs.build(config, batch.shape[1:], n, total)
-    batch = (batch, labels) if is_labelled(config) else batch
+    batch = _inputs(config, source.kind, key, raw)
+    method = _seeing(configs.build(config, batch.shape[1:], n, total), source.kind.see)
+    _check_wants(config, source, method, batch)
+    batch = (batch, labels) if method.wants.labels else batch
     try:
         abstract = jax.eval_shape(method.init, key, batch)
         if not all(x.size for x in jax.tree.leaves(abstract)):
@@ -113,9 +113,17 @@ def prepare(config: ml_collections.ConfigDict, statistics: dict | None = None) -
     return Experiment(config, source, method, mesh, total, init, abstract, shardings, batch, raw[0].nbytes)
 
 
-def is_labelled(config: ml_collections.ConfigDict) -> bool:
-    """Whether batches are pairs of inputs and labels: for a method that models the labels as well."""
-    return bool(config.method.get("labels", 0))
+def _seeing(method: Method, see: Callable) -> Method:
+    """The method, whose functions of inputs take these as they are stored as well."""
+    of_inputs = {
+        "encode": lambda f: lambda state, x: f(state, see(x)),
+        "assign": lambda f: lambda state, x: f(state, see(x)),
+        "map": lambda f: lambda state, x: f(state, see(x)),
+        "views": lambda f: lambda key, x: f(key, see(x)),
+        "log_prob": lambda f: lambda state, key, x, n: f(state, key, see(x), n),
+    }
+    there = {name: getattr(method, name) for name in of_inputs}
+    return method._replace(**{name: of_inputs[name](f) for name, f in there.items() if f is not None})
 
 
 def _judges(config: ml_collections.ConfigDict) -> tuple[str, ...]:
@@ -124,13 +132,30 @@ def _judges(config: ml_collections.ConfigDict) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*section.run, *section.periodic, *section.figures, *section.film)))
 
 
-def _check_labels(config: ml_collections.ConfigDict, source: Source) -> None:
-    classes = len(source.label_names or ())
-    if is_labelled(config) and config.method.labels != classes:
+def _check_wants(
+    config: ml_collections.ConfigDict, source: Source, method: Method, batch: np.ndarray
+) -> None:
+    """Refuses data that has not what the method says it wants."""
+    name, wants = config.method.name, method.wants
+    if wants.kinds and source.kind.name not in wants.kinds:
+        raise UserError(f"the method {name!r} takes {' or '.join(wants.kinds)}, not {source.kind.name}")
+    if config.data.missing and not wants.missing:
+        able = [repr(n) for n, factory in METHODS.items() if "missing" in configs.defaults(factory)]
         raise UserError(
-            f"config.method.labels={config.method.labels}, and {source.name} has "
-            f"{classes or 'no'} classes; set it to {classes}"
-            + ("" if classes else ", an unconditional model")
+            f"config.data.missing=True, and the method {name!r} takes every entry for observed; fill them in, or "
+            f"take method {' or '.join(able)} with config.method.missing=True"
+        )
+    low, high = batch.min(), batch.max()
+    if wants.unit_interval and not 0 <= low <= high <= 1:
+        raise UserError(
+            f"config.method.{wants.unit_interval} needs inputs in [0, 1], and those of {config.data.source} reach "
+            f"from {low:.3g} to {high:.3g}; set it to 'squared_error' or 'gaussian'"
+        )
+    classes = len(source.label_names or ())
+    if wants.labels and wants.labels != classes:
+        raise UserError(
+            f"config.method.labels={wants.labels}, and {source.name} has {classes or 'no'} classes; set it to "
+            f"{classes}" + ("" if classes else ", an unconditional model")
         )
 
 
@@ -159,29 +184,24 @@ def _check_batch(batch_size: int, n_train: int, n_devices: int) -> None:
         )
 
 
-def _check_missing(config: ml_collections.ConfigDict) -> None:
-    if config.data.missing and not config.method.to_dict().get("missing"):
-        raise UserError(
-            f"config.data.missing=True, and the method {config.method.name!r} takes every entry for observed; "
-            "fill them in, or take method 'som' with config.method.missing=True"
-        )
+def _inputs(config: ml_collections.ConfigDict, kind: Kind, key: jax.Array, raw: np.ndarray) -> np.ndarray:
+    """Inputs as the method sees them, on the host; what a transform draws for one depends on `key` and its place alone.
+
+    The device holds no more than some thousands of them at once.
+    """
+    see = _seer(kind, configs.TRANSFORMS[config.data.transform])
+    keys = example_keys(key, len(raw), None)
+    parts = [slice(i, i + SEEN_AT_ONCE) for i in range(0, len(raw), SEEN_AT_ONCE)]
+    seen = [np.asarray(see(keys[part], raw[part])) for part in parts]
+    return seen[0] if len(seen) == 1 else np.concatenate(seen)
 
 
-def _check_range(config: ml_collections.ConfigDict, batch: np.ndarray) -> None:
-    low, high = batch.min(), batch.max()
-    if config.method.to_dict().get("likelihood") == "bernoulli" and not 0 <= low <= high <= 1:
-        raise UserError(
-            f"config.method.likelihood='bernoulli' needs inputs in [0, 1], and those of {config.data.source} reach "
-            f"from {low:.3g} to {high:.3g}; set it to 'squared_error' or 'gaussian'"
-        )
-
-
-def _inputs(config: ml_collections.ConfigDict, key: jax.Array, raw: np.ndarray) -> np.ndarray:
-    """Inputs as the method sees them; what a transform draws for one depends on `key` and its position alone."""
-    x = loop.as_float(jnp.asarray(raw))
-    if (transform := configs.TRANSFORMS[config.data.transform]) is not None:
-        x = jax.vmap(transform)(example_keys(key, len(x), None), x)
-    return np.asarray(x)
+@functools.lru_cache(maxsize=8)
+def _seer(kind: Kind, transform: Callable | None) -> Callable:
+    """`(keys, stored) -> seen`, compiled."""
+    if transform is None:
+        return jax.jit(lambda keys, stored: kind.see(stored))
+    return jax.jit(lambda keys, stored: jax.vmap(transform)(keys, kind.see(stored)))
 
 
 def _steps_per_call(experiment: Experiment, streamed: bool) -> int:
@@ -216,9 +236,9 @@ def make_feed(experiment: Experiment) -> Feed:
         local_rows(experiment.mesh, config.train.batch_size),
     )
     if feed == "streaming":
-        read = train.gather if is_labelled(config) else lambda index: train.gather(index)[0]
+        read = train.gather if experiment.method.wants.labels else lambda index: train.gather(index)[0]
         return streaming(read, len(train), *arguments)
-    data = arrays(train) if is_labelled(config) else arrays(train)[0]
+    data = arrays(train) if experiment.method.wants.labels else arrays(train)[0]
     return resident(put_everywhere(data, experiment.mesh), *arguments)
 
 
@@ -230,7 +250,13 @@ def compile_run(experiment: Experiment, feed: Feed) -> tuple[loop.Program, Feed]
     config = experiment.config
     transform = configs.TRANSFORMS[config.data.transform]
     run = loop.compile_block(
-        experiment.method, feed, experiment.mesh, config.parallel, transform, experiment.shardings
+        experiment.method,
+        feed,
+        experiment.mesh,
+        config.parallel,
+        experiment.source.kind.see,
+        transform,
+        experiment.shardings,
     )
     block = next(iter(feed.blocks(0, min(feed.steps_per_call, experiment.total_steps))))
     placed = place_batch(block, experiment.mesh, config.parallel, 1)
@@ -269,10 +295,10 @@ def make_subject(experiment: Experiment, state: Any, limit: int | None = None) -
     config, source = experiment.config, experiment.source
     key = jax.random.fold_in(jax.random.key(config.seed), 1)
     state, splits = local(state, experiment.mesh), []
-    limits = (limit or config.evaluate.train_examples or None, limit)
+    limits = (limit or config.evaluate.train_examples or None, limit or config.evaluate.test_examples or None)
     for i, (split, most) in enumerate(zip((source.train, source.test), limits, strict=True)):
         x, y = arrays(split, most)
-        splits.append((_inputs(config, jax.random.fold_in(key, i), x), y))
+        splits.append((_inputs(config, source.kind, jax.random.fold_in(key, i), x), y))
     return subject(experiment.method, state, key, *splits, source.label_names, init_batch=experiment.batch)
 
 

@@ -10,7 +10,9 @@ import jax
 import ml_collections
 
 from unsupjax import config as configs
+from unsupjax.data import kinds
 from unsupjax.data.feeds import Feed
+from unsupjax.data.kinds import Kind, Table
 from unsupjax.errors import UserError
 from unsupjax.evaluate import summary
 from unsupjax.parallel.hardware import memory, peak_flops
@@ -43,18 +45,20 @@ def fit(config: ml_collections.ConfigDict, folder: str | pathlib.Path) -> dict[s
     folder = pathlib.Path(folder)
     with together():
         workdir.check_writable(folder)
-        workdir.check_config(folder, config)
-        statistics = _saved_statistics(config, folder)
+        _check_config(folder, config)
+        kind = _saved_kind(config, folder)
     with together():
-        experiment = experiments.prepare(config, statistics)
+        experiment = experiments.prepare(config, kind)
     with together():
         run, feed = experiments.compile_run(experiment, experiments.make_feed(experiment))
     with contextlib.ExitStack() as held, workdir.writing(folder):
         with together():
             if is_primary():
                 held.enter_context(workdir.locked(folder))
-                workdir.check_config(folder, config)
+                _check_config(folder, config)
                 workdir.write_config(folder, config)
+                if kind is None or not (folder / workdir.MODEL).exists():
+                    workdir.write_json(folder / workdir.MODEL, _model(experiment))
         return _run(experiment, run, feed, folder)
 
 
@@ -93,13 +97,9 @@ def load(folder: str | pathlib.Path) -> tuple[Experiment, Any]:
         UserError: no run in the folder, or no whole checkpoint.
     """
     folder = pathlib.Path(folder)
-    # A run of an earlier version may lack fields that there are now: they have their defaults.
-    try:
-        config = configs.experiment(**workdir.read_config(folder).to_dict())
-    except (TypeError, AttributeError, KeyError) as error:
-        raise UserError(f"{folder / 'config.json'} is no config of this version ({error})") from error
+    config = _saved_config(folder)
     configs.check(config)
-    experiment = experiments.prepare(config, _saved_statistics(config, folder))
+    experiment = experiments.prepare(config, _saved_kind(config, folder))
     checkpoints = _open_checkpoints(config, folder, read_only=True)
     restored = checkpoints.restore(experiment.abstract, experiment.shardings)
     checkpoints.close()
@@ -117,14 +117,53 @@ def _open_checkpoints(
     )
 
 
-def _saved_statistics(config: ml_collections.ConfigDict, folder: pathlib.Path) -> dict | None:
-    """What an earlier run in `folder` standardised its tables with."""
+def _saved_config(folder: pathlib.Path) -> ml_collections.ConfigDict:
+    """The config of a run; fields that an earlier version had not have their defaults."""
+    try:
+        return configs.experiment(**workdir.read_config(folder).to_dict())
+    except (TypeError, AttributeError, KeyError) as error:
+        raise UserError(f"{folder / 'config.json'} is no config of this version ({error})") from error
+
+
+def _check_config(folder: pathlib.Path, config: ml_collections.ConfigDict) -> None:
+    """Refuses a folder with a run of another config."""
+    if (folder / "config.json").exists():
+        workdir.check_config(folder, _saved_config(folder), config)
+
+
+def _model(experiment: Experiment) -> dict:
+    """What is known of a run's data, for whoever uses the model without them: `model.json`."""
+    source = experiment.source
+    return {
+        "format": workdir.MODEL_FORMAT,
+        "kind": source.kind.to_json(),
+        "class_names": source.label_names and list(source.label_names),
+        "facts": {"examples": len(source.train), "total_steps": experiment.total_steps},
+    }
+
+
+def _saved_kind(config: ml_collections.ConfigDict, folder: pathlib.Path) -> Kind | None:
+    """What an example was to an earlier run in `folder`, if there was one.
+
+    Raises:
+        UserError: `model.json` is not what the checkpoints were written with.
+    """
     if not (folder / "checkpoints").exists():
         return None
     checkpoints = _open_checkpoints(config, folder, read_only=True)
     manifest = checkpoints.newest_manifest()
     checkpoints.close()
-    return manifest and manifest["statistics"]
+    if not manifest:
+        return None
+    if "statistics" in manifest:  # of version 0.1, which had no model.json
+        found = manifest["statistics"]
+        return found and Table.of_statistics(**found, missing=config.data.missing)
+    model = workdir.read_model(folder)
+    if workdir.digest(model) != manifest["model"]:
+        raise UserError(
+            f"{folder / workdir.MODEL} is not the one that the checkpoints there were written with; put that one back"
+        )
+    return kinds.from_json(model["kind"])
 
 
 def _restore_or_init(experiment: Experiment, checkpoints: Checkpoints) -> tuple[int, Any]:
@@ -209,6 +248,7 @@ class Recorder:
         self._latest: dict[str, float] = {}
         self._fault: str | None = None
         self._evaluated = start
+        self._model = workdir.digest(workdir.read_model(folder))
 
     def __enter__(self) -> "Recorder":
         return self
@@ -259,9 +299,9 @@ class Recorder:
         self._checkpoints.save(step, copy, self._manifest(step), self._latest)
 
     def _manifest(self, step: int) -> dict:
-        config, source = self._experiment.config, self._experiment.source
+        config = self._experiment.config
         position = {"step": step, "examples": step * config.train.batch_size}
-        return {"position": position, "statistics": source.statistics, "config": workdir.as_json(config)}
+        return {"position": position, "model": self._model, "config": workdir.as_json(config)}
 
     def __exit__(self, kind, error, traceback) -> None:
         if self._fault:

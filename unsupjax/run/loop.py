@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
@@ -28,25 +27,20 @@ class Diverged(RuntimeError):
     """The loss or the State is no longer finite."""
 
 
-def as_float(x: jax.Array) -> jax.Array:
-    """float32 inputs: integers (images) divided by the largest value of their dtype, floats as they are."""
-    if jnp.issubdtype(x.dtype, jnp.integer):
-        return x.astype(jnp.float32) / jnp.iinfo(x.dtype).max
-    return x.astype(jnp.float32)
-
-
 def compile_block(
     method: Method,
     feed: Feed,
     mesh: Mesh,
     executor: str,
+    see: Callable,
     transform: Callable | None = None,
     shardings: Any = None,
 ) -> "Program":
     """Compiles `(state, block [T, ...], *feed.shared) -> (state, metrics [T])`: T steps in one call.
 
-    A step takes a batch from the feed, makes it float32, applies `transform(key, x)` to each example with the
-    example's own key, and calls `method.step`. Where the feed gives pairs of inputs and labels, so it gets.
+    A step takes a batch from the feed, sees it (`see(stored) -> x`, of the data's kind), applies `transform(key, x)` to
+    each example with the example's own key, and calls `method.step`. Where the feed gives pairs of inputs and
+    labels, so it gets.
     `shardings` are those of State, of `parallel.state_sharding`; None: it lies whole on every device.
     """
     name = axis_name(executor)
@@ -55,7 +49,7 @@ def compile_block(
     def inputs(state, raw):
         if isinstance(raw, tuple):
             return inputs(state, raw[0]), raw[1]
-        x = as_float(raw)
+        x = see(raw)
         if transform is None:
             return x
         key = jax.random.fold_in(jax.random.fold_in(state.key, INPUTS), state.step)

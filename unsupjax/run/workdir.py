@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
 import pathlib
@@ -13,6 +14,9 @@ from collections.abc import Iterator, Mapping
 import ml_collections
 
 from unsupjax.errors import UserError
+
+MODEL = "model.json"  # what one example is, and what else of the data a model is used with
+MODEL_FORMAT = 1
 
 # Fields that may change from one start of a run to the next: they do not change what it computes.
 ANY_TIME = ("config.fsdp", "config.parallel", "config.profile_steps")
@@ -78,11 +82,11 @@ def _tuples(tree):
     return tuple(map(_tuples, tree)) if isinstance(tree, list) else tree
 
 
-def check_config(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> None:
-    """Raises a `UserError` with the difference if `workdir` holds a run of another config."""
-    if not (workdir / "config.json").exists():
-        return
-    there, here = _flat(as_json(read_config(workdir))), _flat(as_json(config))
+def check_config(
+    workdir: pathlib.Path, saved: ml_collections.ConfigDict, config: ml_collections.ConfigDict
+) -> None:
+    """Raises a `UserError` with the difference if the run that `workdir` holds, of the config `saved`, is another."""
+    there, here = _flat(as_json(saved)), _flat(as_json(config))
     missing = object()
     differing = [
         k for k in sorted(there | here) if there.get(k, missing) != here.get(k, missing) and k not in ANY_TIME
@@ -93,6 +97,27 @@ def check_config(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> No
             f"--workdir={workdir} holds a run of another config:\n" + "\n".join(lines) + "\n"
             "Choose another --workdir, or run with the config that is there."
         )
+
+
+def digest(content: dict) -> str:
+    """The SHA-256 of plain values, however their JSON is laid out."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def read_model(workdir: pathlib.Path) -> dict:
+    """What `model.json` holds; UserError where there is none, or one of another form or of a later version."""
+    path = workdir / MODEL
+    try:
+        content = json.loads(path.read_text())
+        if content["format"] > MODEL_FORMAT:
+            raise ValueError(f"format {content['format']} of a later version; upgrade unsupjax")
+        return {name: content[name] for name in ("format", "kind", "class_names", "facts")}
+    except FileNotFoundError:
+        raise UserError(
+            f"{path} is missing: copy it from where the run was made, with the checkpoints"
+        ) from None
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise UserError(f"{path} is no description of a model ({error}); copy it anew") from error
 
 
 def write_json(path: pathlib.Path, content: dict) -> None:

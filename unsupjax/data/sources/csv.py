@@ -90,14 +90,15 @@ def _parse(source: str, rows: Iterable[tuple[int, list[str]]], options: Options)
         add(line, row)
     if not values:
         raise UserError(f"{source} has no rows with features; it needs a line of numbers for every example")
-    return _parts(source, np.array(values).reshape(-1, len(features)), labels)
+    columns = tuple(names[i] for i in features)
+    return _parts(source, np.array(values).reshape(-1, len(features)), labels, columns)
 
 
-def _parts(source: str, x: np.ndarray, labels: list[str]) -> Parts:
+def _parts(source: str, x: np.ndarray, labels: list[str], columns: tuple[str, ...]) -> Parts:
     if not labels:
-        return Parts(ArraySplit(x), None, None)
+        return Parts(ArraySplit(x), None, None, columns)
     names, (y,) = encode_labels(f"{source}, label column", np.array(labels))
-    return Parts(ArraySplit(x, y), None, names)
+    return Parts(ArraySplit(x, y), None, names, columns)
 
 
 def _label_index(source: str, first: list[str], label_column: str) -> int | None:

@@ -34,7 +34,14 @@ def open_folder(source: str, path: str, options: Options) -> Parts:
     headers = _headers(train, skips[0]) | _headers(test or [], skips[1])
     channels = _check_images(source, headers, options.image_size)
     make = functools.partial(_split, names, channels, options.image_size, headers)
-    return Parts(make(train, skips[0]), test and make(test, skips[1]), names)
+    shape = _shape(headers, channels, options.image_size)
+    return Parts(make(train, skips[0]), test and make(test, skips[1]), names, shape=shape)
+
+
+def _shape(headers: Headers, channels: int, size: int) -> tuple[int, int, int]:
+    """(H, W, C) of a decoded image."""
+    (width, height), _ = next(iter(headers.values()))
+    return (size, size, channels) if size else (height, width, channels)
 
 
 def _headers(files: Files, skipped: Skipped) -> Headers:

@@ -26,14 +26,14 @@ def open_tfds(source: str, path: str, options: Options) -> Parts:
     if "train" not in info.splits:
         raise UserError(f"{source} has no train split, but {', '.join(info.splits)}")
     x_key, y_key = _keys(source, info)
-    decode, label = _decoders(source, info.features, x_key, y_key, options.image_size)
+    decode, label, shape = _decoders(source, info.features, x_key, y_key, options.image_size)
     open_split = functools.partial(_split, source, decode=decode, label=label, unreadable=options.unreadable)
     train = open_split(info.splits["train"])
     tests = (open_split(info.splits[name]) for name in TEST_SPLITS if name in info.splits)
     test = next((split for split in tests if y_key is None or label(split.records[0]) >= 0), None)
     names = None if y_key is None else tuple(info.features[y_key].names)
     if isinstance(info.features[x_key], tfds.features.Image):
-        return Parts(train, test, names)
+        return Parts(train, test, names, shape=shape)
     if options.image_size:
         raise UserError(f"config.data.image_size={options.image_size} is for images; {source} holds numbers")
     return Parts(_in_memory(source, train), test and _in_memory(source, test), names)
@@ -69,22 +69,24 @@ def _is_input(feature) -> bool:
 
 
 def _decoders(source, features, x_key, y_key, size):
-    """`(record -> (x, label), record -> label)`; they parse only the two features that are used."""
+    """`(record -> (x, label), record -> label, shape of x)`; they parse only the two features that are used."""
     import tensorflow_datasets as tfds
 
     wanted = tfds.features.FeaturesDict({key: features[key] for key in (x_key, y_key) if key})
     decode = functools.partial(_decode_tensor, source, wanted, x_key, y_key)
+    shape = tuple(features[x_key].shape)
     if isinstance(features[x_key], tfds.features.Image):
         height, width, channels = features[x_key].shape
         if not size and None in (height, width):
             raise UserError(f"the images of {source} differ in size; set config.data.image_size")
         raw = {x_key: tfds.decode.SkipDecoding()}
         channels = channels if channels in MODES else 3
+        shape = (size or height, size or width, channels)
         decode = functools.partial(_decode_image, source, wanted, raw, x_key, y_key, channels, size)
     if y_key is None:
-        return decode, None
+        return decode, None, shape
     label_only = tfds.features.FeaturesDict({y_key: features[y_key]})
-    return decode, functools.partial(_label, source, label_only, y_key)
+    return decode, functools.partial(_label, source, label_only, y_key), shape
 
 
 def _decode_image(source, features, raw, x_key, y_key, channels, size, record):
