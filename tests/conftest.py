@@ -1,8 +1,17 @@
 """Eight virtual CPU devices for every test; what has no sharding of its own runs on the first."""
 
+import ctypes
+import gc
 import os
 
+from launch import CACHE
+
 os.environ["PJRT_NPROC"] = "64"  # threads: without it, collectives of eight devices on few cores can starve
+# What an earlier file or an earlier run compiled is read: most of the time is compiling. A folder a worker: an entry
+# that another one is writing cannot be read.
+os.environ["JAX_COMPILATION_CACHE_DIR"] = str(CACHE / os.environ.get("PYTEST_XDIST_WORKER", "alone"))
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
 import jax
 import pytest
@@ -22,6 +31,15 @@ def compiling(request):
     jax.config.update("jax_disable_most_optimizations", quickly)
     yield
     jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def forgetting():
+    """Programs of one module are dropped before the next: a worker that keeps all of them grows by gigabytes."""
+    yield
+    jax.clear_caches()
+    gc.collect()
+    getattr(ctypes.CDLL(None), "malloc_trim", lambda _: None)(0)
 
 
 @pytest.fixture(scope="session")

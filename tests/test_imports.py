@@ -69,3 +69,44 @@ def test_orbax_is_imported_in_one_place():
         p for p in ROOT.rglob("*.py") if "import orbax" in p.read_text() or "from orbax" in p.read_text()
     ]
     assert users == [ROOT / "run" / "checkpoint.py"]
+
+
+HEAVY = (
+    "grain",
+    "matplotlib",
+    "openTSNE",
+    "orbax",
+    "scipy",
+    "sklearn",
+    "tensorflow_datasets",
+    "tensorboardX",
+    "tqdm",
+)
+MAY = {
+    "estimators",
+    "tables",
+    "run/checkpoint.py",
+}  # scikit-learn's own faces; fitted on the host; the one orbax
+
+
+def at_the_top(path):
+    """Packages that a file imports when it is imported."""
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module.split(".")[0]
+        elif isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT)))
+def test_what_is_slow_to_import_is_imported_where_it_is_used(path):
+    if room(path) not in MAY and path.relative_to(ROOT).as_posix() not in MAY:
+        assert not set(at_the_top(path)) & set(HEAVY)
+
+
+def test_the_machinery_names_no_field_of_a_method_or_its_data():
+    """What a method asks of its data it says itself, in `Wants` and `UPDATES`."""
+    for path in (ROOT / "config.py", *(ROOT / "run").glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                assert node.value not in ("n_critic", "bernoulli", "tfds", "tfds:", "som", "gan"), path

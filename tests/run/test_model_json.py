@@ -1,0 +1,120 @@
+"""What a run keeps of its data beside the checkpoints, and what methods are given of it."""
+
+import json
+import shutil
+
+import jax
+import numpy as np
+import pytest
+
+from unsupjax.config import experiment
+from unsupjax.data import kinds
+from unsupjax.errors import UserError
+from unsupjax.run import workdir
+from unsupjax.run.checkpoint import Checkpoints
+from unsupjax.run.fit import _finish, evaluate, fit, load
+
+
+def tiny(source, **changes):
+    sections = {
+        "data": {"source": source},
+        "method": {"name": "autoencoder", "latent_dim": 2, "likelihood": "squared_error"},
+        "encoder": {"name": "mlp", "features": (8,)},
+        "decoder": {"name": "mlp", "features": (8,)},
+        "train": {"batch_size": 32, "steps": 10, "steps_per_call": 5, "log_every": 10},
+        "evaluate": {"run": ("reconstruction", "knn"), "test_examples": 100},
+    }
+    return experiment(**sections | changes)
+
+
+@pytest.fixture(scope="module")
+def digits_run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("digits") / "run"
+    return folder, fit(tiny("digits"), folder)
+
+
+@pytest.fixture(scope="module")
+def table_run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("table")
+    rng = np.random.default_rng(0)
+    np.savez(folder / "table.npz", x=rng.normal(5, 2, (100, 3)), y=np.arange(100) % 2)
+    return folder / "run", fit(tiny(f"npz:{folder / 'table.npz'}"), folder / "run")
+
+
+def test_the_kind_and_the_names_lie_beside_the_checkpoints(digits_run):
+    model = workdir.read_model(digits_run[0])
+    assert kinds.from_json(model["kind"]) == kinds.Images((8, 8, 1))
+    assert model["class_names"] == list("0123456789")
+    assert model["facts"] == {"examples": 1438, "total_steps": 10} and model["format"] == 1
+
+
+def test_evaluation_again_compiles_nothing(digits_run):
+    folder, results = digits_run
+    judged = load(folder)
+    compiled = []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda name, seconds, **_: compiled.append(name) if "backend_compile" in name else None
+    )
+    first = _finish(*judged, folder)
+    once = len(compiled)
+    assert _finish(*judged, folder) == first == results
+    assert len(compiled) == once > 0
+
+
+def test_stored_pictures_are_encoded_as_those_that_were_trained_on(digits_run):
+    judged, state = load(digits_run[0])
+    stored, _ = judged.source.test.gather(np.arange(5))
+    assert stored.dtype == np.uint8
+    seen = stored.astype(np.float32) / 255
+    np.testing.assert_allclose(
+        judged.method.encode(state, stored), judged.method.encode(state, seen), atol=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda path: path.unlink(), "model.json is missing"),
+        (lambda path: path.write_text("{"), "is no description of a model"),
+        (lambda path: path.write_text("[]"), "is no description of a model"),
+        (
+            lambda path: path.write_text(path.read_text().replace("2", "3")),
+            "is not the one that the checkpoints",
+        ),
+        (
+            lambda path: path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 2})),
+            "later version",
+        ),
+    ],
+    ids=["missing", "torn", "another", "changed", "later"],
+)
+def test_a_spoilt_description_is_refused(table_run, tmp_path, spoil, message):
+    folder = tmp_path / "run"
+    shutil.copytree(table_run[0], folder)
+    spoil(folder / "model.json")
+    for run in (evaluate, lambda folder: fit(workdir.read_config(folder), folder)):
+        with pytest.raises(UserError, match=message):
+            run(folder)
+
+
+def test_a_run_of_the_version_before_is_judged_as_it_was(table_run, tmp_path, monkeypatch):
+    """Its manifests hold the statistics, its config lacks what came later."""
+    folder = tmp_path / "run"
+    shutil.copytree(table_run[0], folder)
+    kind = kinds.from_json(workdir.read_model(folder)["kind"])
+    statistics = {"mean": list(kind.mean), "std": list(kind.std)}
+    (folder / "model.json").unlink()
+    config = json.loads((folder / "config.json").read_text())
+    config["evaluate"]["test_examples"] = 0
+    full = dict(config, evaluate=dict(config["evaluate"]))
+    del config["evaluate"]["test_examples"]
+    (folder / "config.json").write_text(json.dumps(config))
+    monkeypatch.setattr(Checkpoints, "newest_manifest", lambda self: {"statistics": statistics})
+    assert evaluate(folder) == table_run[1]
+    assert fit(experiment(**workdir._tuples(full)), folder) == table_run[1]
+
+
+def test_few_test_examples_are_judged(tmp_path):
+    some = fit(tiny("digits", evaluate={"run": ("reconstruction",), "test_examples": 10}), tmp_path / "some")
+    more = fit(tiny("digits", evaluate={"run": ("reconstruction",)}), tmp_path / "all")
+    assert some["reconstruction_mse"] != more["reconstruction_mse"]
