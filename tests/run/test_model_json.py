@@ -12,6 +12,7 @@ from unsupjax.data import kinds
 from unsupjax.errors import UserError
 from unsupjax.run import workdir
 from unsupjax.run.checkpoint import Checkpoints
+from unsupjax.run.experiment import _inputs
 from unsupjax.run.fit import _finish, evaluate, fit, load
 
 
@@ -112,6 +113,14 @@ def test_a_run_of_the_version_before_is_judged_as_it_was(table_run, tmp_path, mo
     monkeypatch.setattr(Checkpoints, "newest_manifest", lambda self: {"statistics": statistics})
     assert evaluate(folder) == table_run[1]
     assert fit(experiment(**workdir._tuples(full)), folder) == table_run[1]
+
+
+def test_kinds_of_one_shape_are_not_taken_for_each_other():
+    """As tuples they are equal, and what is compiled for one must not serve the other."""
+    config, key = tiny("digits"), jax.random.key(0)
+    stored = np.full((2, 3, 3, 1), 51, np.uint8)
+    for kind, value in ((kinds.Arrays((3, 3, 1)), 51), (kinds.Images((3, 3, 1)), 0.2)):
+        np.testing.assert_allclose(_inputs(config, kind, key, stored), value, rtol=1e-6)
 
 
 def test_few_test_examples_are_judged(tmp_path):

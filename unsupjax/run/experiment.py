@@ -189,7 +189,7 @@ def _inputs(config: ml_collections.ConfigDict, kind: Kind, key: jax.Array, raw: 
 
     The device holds no more than some thousands of them at once.
     """
-    see = _seer(kind, configs.TRANSFORMS[config.data.transform])
+    see = _seer(kind.see, configs.TRANSFORMS[config.data.transform])
     keys = example_keys(key, len(raw), None)
     parts = [slice(i, i + SEEN_AT_ONCE) for i in range(0, len(raw), SEEN_AT_ONCE)]
     seen = [np.asarray(see(keys[part], raw[part])) for part in parts]
@@ -197,11 +197,11 @@ def _inputs(config: ml_collections.ConfigDict, kind: Kind, key: jax.Array, raw: 
 
 
 @functools.lru_cache(maxsize=8)
-def _seer(kind: Kind, transform: Callable | None) -> Callable:
-    """`(keys, stored) -> seen`, compiled."""
+def _seer(see: Callable, transform: Callable | None) -> Callable:
+    """`(keys, stored) -> seen`, compiled. Told apart by functions: as tuples, kinds of one shape are equal."""
     if transform is None:
-        return jax.jit(lambda keys, stored: kind.see(stored))
-    return jax.jit(lambda keys, stored: jax.vmap(transform)(keys, kind.see(stored)))
+        return jax.jit(lambda keys, stored: see(stored))
+    return jax.jit(lambda keys, stored: jax.vmap(transform)(keys, see(stored)))
 
 
 def _steps_per_call(experiment: Experiment, streamed: bool) -> int:
