@@ -31,6 +31,27 @@ PEAKS = {  # (bfloat16, float32)
     "NVIDIA H200": (989, 495),
     "NVIDIA B200": (2250, 1125),
 }
+BANDWIDTHS = {  # published memory bandwidths in bytes/s, of the same devices
+    "TPU v2": 3.0e11,  # a core's half, as above
+    "TPU v3": 4.5e11,
+    "TPU v4": 1.2e12,
+    "TPU v5 lite": 8.2e11,
+    "TPU v5e": 8.2e11,
+    "TPU v5": 2.77e12,
+    "TPU v5p": 2.77e12,
+    "TPU v6 lite": 1.64e12,
+    "TPU v6e": 1.64e12,
+    "Tesla V100": 9.0e11,
+    "Tesla T4": 3.2e11,
+    "NVIDIA A100": 1.555e12,  # of 40 GB
+    "NVIDIA A100 80GB": 2.0e12,
+    "NVIDIA A100-SXM4-80GB": 2.0e12,
+    "NVIDIA L4": 3.0e11,
+    "NVIDIA H100 PCIe": 2.0e12,
+    "NVIDIA H100": 3.35e12,
+    "NVIDIA H200": 4.8e12,
+    "NVIDIA B200": 8.0e12,
+}
 M_ARENA_MAX = -8  # of glibc's malloc.h
 CPU_FLOPS = 3e10  # of a core: no promise, but of the right order, and the same at every start
 
@@ -42,10 +63,21 @@ def peak_flops(device: jax.Device, dtype: str) -> float | None:
     """
     if device.platform == "cpu":
         return _matmul_rate() / jax.local_device_count()
-    names = [name for name in PEAKS if device.device_kind.startswith(name)]
-    if not names:
-        return None
-    return PEAKS[max(names, key=len)][dtype == "float32"] * 1e12
+    peaks = of_kind(PEAKS, device)
+    return peaks and peaks[dtype == "float32"] * 1e12
+
+
+def memory_bandwidth(device: jax.Device) -> float | None:
+    """Bytes a second between a device and its memory, or None where unknown; of a CPU what a copy reaches now."""
+    if device.platform == "cpu":
+        return _copy_rate() / jax.local_device_count()
+    return of_kind(BANDWIDTHS, device)
+
+
+def of_kind(table: dict, device: jax.Device):
+    """The entry of the longest name that the device's kind begins with, or None."""
+    names = [name for name in table if device.device_kind.startswith(name)]
+    return table[max(names, key=len)] if names else None
 
 
 def nominal_flops(device: jax.Device) -> float:
@@ -67,6 +99,19 @@ def _matmul_rate(n: int = 1024) -> float:
             product(a, a).block_until_ready()
             times.append(time.perf_counter() - begin)
     return 2 * n**3 / min(times)
+
+
+@functools.cache
+def _copy_rate(n: int = 2**24) -> float:
+    with jax.default_device(jax.local_devices()[0]):
+        a, negative = jnp.ones(n, jnp.float32), jax.jit(jnp.negative)
+        negative(a).block_until_ready()
+        times = []
+        for _ in range(5):
+            begin = time.perf_counter()
+            negative(a).block_until_ready()
+            times.append(time.perf_counter() - begin)
+    return 8 * n / min(times)  # read and written
 
 
 def memory() -> dict[str, float]:
