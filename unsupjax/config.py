@@ -327,8 +327,10 @@ def _schedule(config: ml_collections.ConfigDict, total_steps: int, section: str)
 
 def updates_a_step(config: ml_collections.ConfigDict, section: str) -> int:
     """How many updates an optimizer makes in a step, as its method says where they are several."""
-    several = UPDATES.get(config.method.name, lambda **_: {})(**_arguments(config.method))
-    return next((n for name, n in several.items() if OPTIMIZER_SECTIONS[name] == section), 1)
+    for name, argument in UPDATES.get(config.method.name, {}).items():
+        if OPTIMIZER_SECTIONS[name] == section:
+            return config.method[argument]
+    return 1
 
 
 def optimizer(

@@ -64,11 +64,22 @@ def test_json_of_no_kind_is_refused(content):
 
 def test_pictures_are_seen_in_the_unit_interval():
     kind = Images((2, 1, 1))
-    np.testing.assert_allclose(kind.see(jnp.array([0, 51, 255], jnp.uint8)), [0, 0.2, 1])
+    stored = jnp.array([0, 51, 255, 0], jnp.uint8).reshape(2, 2, 1, 1)
+    np.testing.assert_allclose(kind.see(stored).ravel(), [0, 0.2, 1, 0])
     np.testing.assert_array_equal(kind.prepare(np.zeros((3, 2, 1), np.uint8)).shape, (3, 2, 1, 1))
     np.testing.assert_array_equal(kind.restore(np.array([-0.5, 0.2, 1.5])), [0, 51, 255])
     with pytest.raises(UserError, match="pictures are float64"):
         kind.prepare(np.zeros((3, 2, 1, 1)))
+    with pytest.raises(UserError, match="pictures are uint16; give uint8"):
+        kind.see(stored.astype(jnp.uint16))
+
+
+@CHECKED
+def test_what_is_of_another_shape_is_not_seen(name):
+    kind, raw = CASES[name]
+    stored = kind.prepare(raw)
+    with pytest.raises(UserError, match="where the model takes"):
+        jax.jit(kind.see)(np.moveaxis(stored, 0, -1))
 
 
 def test_columns_are_matched_by_name():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from unsupjax.data import arrays, open_source
-from unsupjax.data.kinds import Arrays
+from unsupjax.data.kinds import Arrays, Table
 from unsupjax.errors import UserError
 
 X = np.arange(40.0).reshape(10, 4)
@@ -203,6 +203,17 @@ def test_csv_that_cannot_be_read(write, tmp_path):
         open_source(write("a,b\n1,2\n3,4\n", "utf-16"))
     with pytest.raises(UserError, match=r"line 1 holds NUL bytes, as UTF-16 does; save it as UTF-8"):
         open_source(write("a,b\n1,2\n3,4\n", "utf-16-le"))
+
+
+def test_columns_of_another_order_are_not_taken_for_those_of_the_model(write):
+    kind = open_source(write("a,b\n1,2\n3,4\n5,6\n7,9\n")).kind
+    swapped = write("b,a\n1,2\n3,4\n5,6\n7,9\n")
+    with pytest.raises(
+        UserError, match=r"feature 0 \(from 0\) is 'b', and the model was trained on 'a' there"
+    ):
+        open_source(swapped, kind=kind)
+    unnamed = Table.of_statistics([0.0, 0.0], [1.0, 1.0])  # of a run that kept no names
+    assert open_source(swapped, kind=unnamed).kind == unnamed
 
 
 def test_missing_entries_are_kept_where_they_are_allowed(write, save):

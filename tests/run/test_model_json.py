@@ -53,12 +53,16 @@ def test_evaluation_again_compiles_nothing(digits_run):
     folder, results = digits_run
     judged = load(folder)
     compiled = []
-    jax.monitoring.register_event_duration_secs_listener(
-        lambda name, seconds, **_: compiled.append(name) if "backend_compile" in name else None
-    )
+
+    def listen(name, seconds, **_):
+        if "backend_compile" in name:
+            compiled.append(name)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
     first = _finish(*judged, folder)
     once = len(compiled)
     assert _finish(*judged, folder) == first == results
+    jax.monitoring.unregister_event_duration_listener(listen)
     assert len(compiled) == once > 0
 
 

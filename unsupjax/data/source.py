@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from unsupjax.data.kinds import Arrays, Images, Kind
+from unsupjax.data.kinds import Arrays, Images, Kind, Table
 from unsupjax.data.kinds import table as tables
 from unsupjax.data.sources.csv import open_csv
 from unsupjax.data.sources.digits import open_digits
@@ -193,11 +193,19 @@ def _kind_of(parts: Parts, train: Split, standardise: bool, missing: bool) -> Ki
 
 
 def _check_kind(source: str, kind: Kind, found: Kind) -> None:
-    """Refuses data of another kind or shape than a model was trained on."""
+    """Refuses data of another kind or shape than a model was trained on, and columns of other names or order."""
     if (kind.name, kind.shape) != (found.name, found.shape):
         raise UserError(
             f"{source} holds {found.name} of shape {found.shape}, and the model was trained on {kind.name} of shape "
             f"{kind.shape}"
+        )
+    if isinstance(kind, Table) and kind.named and found.named and kind.columns != found.columns:
+        i = next(
+            i for i, pair in enumerate(zip(kind.columns, found.columns, strict=True)) if len(set(pair)) > 1
+        )
+        raise UserError(
+            f"{source}: feature {i} (from 0) is {found.columns[i]!r}, and the model was trained on {kind.columns[i]!r} "
+            "there; name and order the columns as they were"
         )
 
 

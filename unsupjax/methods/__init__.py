@@ -9,8 +9,8 @@ from unsupjax.methods.contractive import contractive as contractive
 from unsupjax.methods.dec import dec as dec
 from unsupjax.methods.denoising import denoising as denoising
 from unsupjax.methods.desom import desom as desom
+from unsupjax.methods.gan import UPDATES as _OF_GAN
 from unsupjax.methods.gan import gan as gan
-from unsupjax.methods.gan import updates as _updates_of_gan
 from unsupjax.methods.kmeans import kmeans as kmeans
 from unsupjax.methods.moco import moco as moco
 from unsupjax.methods.moco_v3 import moco_v3 as moco_v3
@@ -38,4 +38,4 @@ METHODS = {
     "vae": vae,
 }
 
-UPDATES = {"gan": _updates_of_gan}  # (its arguments) -> updates a step of those optimizers that make several
+UPDATES = {"gan": _OF_GAN}  # method -> optimizer -> its argument that says how many updates a step has

@@ -47,9 +47,9 @@ class State(NamedTuple):
     average_stats: Any
 
 
-def updates(*, n_critic: int = 1, **_) -> dict[str, int]:
-    """How many updates a step has of those optimizers (by their parameter's name) that make several."""
-    return {"tx_d": n_critic}
+UPDATES = {
+    "tx_d": "n_critic"
+}  # optimizer that makes several updates a step -> the argument that says how many
 
 
 def gan(

@@ -6,6 +6,7 @@ import functools
 import os
 import pathlib
 import time
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -90,28 +91,25 @@ def nominal_flops(device: jax.Device) -> float:
 @functools.cache
 def _matmul_rate(n: int = 1024) -> float:
     with jax.default_device(jax.local_devices()[0]):
-        a = jnp.ones((n, n))
-        product = jax.jit(jnp.dot)
-        product(a, a).block_until_ready()
-        times = []
-        for _ in range(20):  # a tenth of a second: in the first few, not all cores may be awake
-            begin = time.perf_counter()
-            product(a, a).block_until_ready()
-            times.append(time.perf_counter() - begin)
-    return 2 * n**3 / min(times)
+        # A tenth of a second: in the first few, not all cores may be awake.
+        return 2 * n**3 / _fastest(jax.jit(jnp.dot), 20, *(jnp.ones((n, n)),) * 2)
 
 
 @functools.cache
 def _copy_rate(n: int = 2**24) -> float:
     with jax.default_device(jax.local_devices()[0]):
-        a, negative = jnp.ones(n, jnp.float32), jax.jit(jnp.negative)
-        negative(a).block_until_ready()
-        times = []
-        for _ in range(5):
-            begin = time.perf_counter()
-            negative(a).block_until_ready()
-            times.append(time.perf_counter() - begin)
-    return 8 * n / min(times)  # read and written
+        return 8 * n / _fastest(jax.jit(jnp.negative), 5, jnp.ones(n, jnp.float32))  # read and written
+
+
+def _fastest(call: Callable, times: int, *arrays: jax.Array) -> float:
+    """Seconds of the fastest of several calls, after one that compiles."""
+    call(*arrays).block_until_ready()
+    seconds = []
+    for _ in range(times):
+        begin = time.perf_counter()
+        call(*arrays).block_until_ready()
+        seconds.append(time.perf_counter() - begin)
+    return min(seconds)
 
 
 def memory() -> dict[str, float]:

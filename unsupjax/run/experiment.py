@@ -94,7 +94,7 @@ def prepare(config: ml_collections.ConfigDict, kind: Kind | None = None) -> Expe
     key = jax.random.key(config.seed)
     raw, labels = source.train.gather(order)
     batch = _inputs(config, source.kind, key, raw)
-    method = _seeing(configs.build(config, batch.shape[1:], n, total), source.kind.see)
+    method = _seeing(configs.build(config, source.kind.example().shape, n, total), source.kind.see)
     _check_wants(config, source, method, batch)
     batch = (batch, labels) if method.wants.labels else batch
     try:
@@ -115,15 +115,20 @@ def prepare(config: ml_collections.ConfigDict, kind: Kind | None = None) -> Expe
 
 def _seeing(method: Method, see: Callable) -> Method:
     """The method, whose functions of inputs take these as they are stored as well."""
-    of_inputs = {
-        "encode": lambda f: lambda state, x: f(state, see(x)),
-        "assign": lambda f: lambda state, x: f(state, see(x)),
-        "map": lambda f: lambda state, x: f(state, see(x)),
-        "views": lambda f: lambda key, x: f(key, see(x)),
-        "log_prob": lambda f: lambda state, key, x, n: f(state, key, see(x), n),
-    }
-    there = {name: getattr(method, name) for name in of_inputs}
-    return method._replace(**{name: of_inputs[name](f) for name, f in there.items() if f is not None})
+    place = {
+        "encode": 1,
+        "assign": 1,
+        "map": 1,
+        "views": 1,
+        "log_prob": 2,
+    }  # of the inputs among the arguments
+
+    def seen(f, i):
+        return lambda *args: f(*args[:i], see(args[i]), *args[i + 1 :])
+
+    return method._replace(
+        **{n: seen(f, i) for n, i in place.items() if (f := getattr(method, n)) is not None}
+    )
 
 
 def _judges(config: ml_collections.ConfigDict) -> tuple[str, ...]:
@@ -191,9 +196,12 @@ def _inputs(config: ml_collections.ConfigDict, kind: Kind, key: jax.Array, raw: 
     """
     see = _seer(kind.see, configs.TRANSFORMS[config.data.transform])
     keys = example_keys(key, len(raw), None)
-    parts = [slice(i, i + SEEN_AT_ONCE) for i in range(0, len(raw), SEEN_AT_ONCE)]
-    seen = [np.asarray(see(keys[part], raw[part])) for part in parts]
-    return seen[0] if len(seen) == 1 else np.concatenate(seen)
+    example = kind.example()
+    seen = np.empty((len(raw), *example.shape), example.dtype)
+    for start in range(0, len(raw), SEEN_AT_ONCE):
+        part = slice(start, start + SEEN_AT_ONCE)
+        seen[part] = see(keys[part], raw[part])
+    return seen
 
 
 @functools.lru_cache(maxsize=8)

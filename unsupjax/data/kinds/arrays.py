@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
+from unsupjax.data.kinds.seen import as_float32, example
 from unsupjax.errors import UserError
 
 
@@ -30,8 +30,8 @@ class Arrays(NamedTuple):
         return x.astype(np.float32)
 
     def see(self, stored: jax.Array) -> jax.Array:
-        """Float32."""
-        return stored.astype(jnp.float32)
+        """Float32; UserError for another shape."""
+        return as_float32(self, stored)
 
     def restore(self, seen: np.ndarray) -> np.ndarray:
         """As they are."""
@@ -39,7 +39,7 @@ class Arrays(NamedTuple):
 
     def example(self) -> jax.ShapeDtypeStruct:
         """Of one seen example."""
-        return jax.ShapeDtypeStruct(self.shape, jnp.float32)
+        return example(self)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""

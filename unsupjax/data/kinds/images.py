@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from unsupjax.data.kinds.seen import as_float32, example
 from unsupjax.errors import UserError
 
 WHITE = 255
@@ -35,10 +36,16 @@ class Images(NamedTuple):
         return x
 
     def see(self, stored: jax.Array) -> jax.Array:
-        """Float32: integers divided by 255; floating numbers, which are seen already, as they are."""
-        if jnp.issubdtype(stored.dtype, jnp.integer):
-            return stored.astype(jnp.float32) / WHITE
-        return stored.astype(jnp.float32)
+        """Float32: uint8 divided by 255; floating numbers, which are seen already, as they are.
+
+        Raises:
+            UserError: other integers, whose range is not known, or another shape.
+        """
+        if stored.dtype == jnp.uint8:
+            return as_float32(self, stored) / WHITE
+        if not jnp.issubdtype(stored.dtype, jnp.floating):
+            raise UserError(f"pictures are {stored.dtype}; give uint8, or floating numbers in [0, 1]")
+        return as_float32(self, stored)
 
     def restore(self, seen: np.ndarray) -> np.ndarray:
         """uint8, rounded; what leaves [0, 1] is clipped, as a file would."""
@@ -46,7 +53,7 @@ class Images(NamedTuple):
 
     def example(self) -> jax.ShapeDtypeStruct:
         """Of one seen example."""
-        return jax.ShapeDtypeStruct(self.shape, jnp.float32)
+        return example(self)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""

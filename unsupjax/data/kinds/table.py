@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
+from unsupjax.data.kinds.seen import as_float32, example
 from unsupjax.errors import UserError, nearest
 
 
@@ -34,6 +34,11 @@ class Table(NamedTuple):
     def shape(self) -> tuple[int, ...]:
         """Of one row."""
         return (len(self.columns),)
+
+    @property
+    def named(self) -> bool:
+        """Whether the columns have names, and not only numbers."""
+        return not all(name.isdigit() for name in self.columns)
 
     def prepare(self, raw: Any) -> np.ndarray:
         """Rows as they are stored.
@@ -75,8 +80,8 @@ class Table(NamedTuple):
             ) from error
 
     def see(self, stored: jax.Array) -> jax.Array:
-        """Float32."""
-        return stored.astype(jnp.float32)
+        """Float32; UserError for another shape."""
+        return as_float32(self, stored)
 
     def restore(self, seen: np.ndarray) -> dict[str, np.ndarray]:
         """Float64 columns by name, in the user's units."""
@@ -85,7 +90,7 @@ class Table(NamedTuple):
 
     def example(self) -> jax.ShapeDtypeStruct:
         """Of one seen row."""
-        return jax.ShapeDtypeStruct(self.shape, jnp.float32)
+        return example(self)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
