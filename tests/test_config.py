@@ -16,6 +16,7 @@ from unsupjax.config import (
     learning_rates,
     optimizer,
     sections_of,
+    updates_a_step,
 )
 from unsupjax.errors import UserError
 from unsupjax.methods import METHODS
@@ -210,6 +211,9 @@ def test_learning_rates_are_those_of_the_optimizers():
         discriminator_optimizer={"name": "sgd", "learning_rate": 0.2},
         schedule={"name": "cosine", "warmup": 0.2},
     )
+    # Said by itself: a cosine over three times the updates has at three times the step the same rate.
+    sections = ("generator_optimizer", "discriminator_optimizer")
+    assert [updates_a_step(config, section) for section in sections] == [1, 3]
     rates = learning_rates(config, 50)
     assert set(rates) == {"generator_learning_rate", "discriminator_learning_rate"}
     generator = cosine(0.1, 25, warmup=0.2)
