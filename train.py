@@ -13,15 +13,18 @@ import signal
 # the midst of an import or of a callback, it is whatever is there that catches it.
 signal.signal(signal.SIGINT, signal.SIG_DFL)
 
+import argparse
 import pathlib
 import re
+import runpy
 import sys
 from logging import getLogger
 
-from absl import app, flags, logging
+from absl import flags, logging
 from jax.errors import JaxRuntimeError
 from ml_collections import ConfigDict, config_flags
 
+from unsupjax import config as configs
 from unsupjax.errors import UserError
 from unsupjax.parallel import processes
 from unsupjax.parallel.hardware import keep_compiled, keep_memory_flat
@@ -29,60 +32,86 @@ from unsupjax.run.fit import evaluate, fit
 from unsupjax.run.loop import Diverged
 
 DEFAULT = pathlib.Path(__file__).parent / "configs" / "autoencoder_digits.py"
-FLAGS = flags.FLAGS
-flags.DEFINE_string("workdir", None, "The run's folder; default: runs/ and the config's name.")
-flags.DEFINE_bool("evaluate_only", False, "Judge the newest checkpoint of --workdir; train nothing.")
-flags.DEFINE_string(
-    "coordinator", None, "HOST:PORT of process 0, where no launcher tells of several processes."
-)
-flags.DEFINE_integer("num_processes", None, "How many processes there are.")
-flags.DEFINE_integer("process_id", None, "Which of them this is, from 0.")
 
 
-def config_path() -> str:
-    """The file that --config names."""
-    return config_flags.get_config_filename(FLAGS["config"])
+def parse(argv: list[str]) -> tuple[argparse.Namespace, ConfigDict]:
+    """The options and the config, with its fields as the command line changes them."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("--config", type=pathlib.Path, default=DEFAULT, help="the experiment, a Python file")
+    parser.add_argument("--workdir", help="the run's folder; default: runs/ and the config's name")
+    parser.add_argument(
+        "--evaluate_only",
+        action="store_true",
+        help="judge the newest checkpoint of --workdir; train nothing",
+    )
+    parser.add_argument(
+        "--coordinator", help="HOST:PORT of process 0, where no launcher tells of several processes"
+    )
+    parser.add_argument("--num_processes", type=int, help="how many processes there are")
+    parser.add_argument("--process_id", type=int, help="which of them this is, from 0")
+    options, rest = parser.parse_known_args(argv)
+    options.workdir = options.workdir or f"runs/{options.config.stem}"
+    return options, changed(load(options.config), rest)
 
 
-def unknown_field(argv: list[str], error: str) -> str:
+def load(path: pathlib.Path) -> ConfigDict:
+    """What `get_config` of a Python file returns."""
+    try:
+        return runpy.run_path(str(path))["get_config"]()
+    except OSError:
+        there = ", ".join(sorted(p.name for p in DEFAULT.parent.glob("*.py")))
+        raise UserError(f"--config={path}: no such file; configs/ has {there}") from None
+    except KeyError:
+        raise UserError(f"--config={path}: it has no function get_config()") from None
+    except SyntaxError as error:
+        raise UserError(f"--config={path}: {error}") from error
+
+
+def changed(config: ConfigDict, arguments: list[str]) -> ConfigDict:
+    """A config after arguments such as `--config.train.epochs=5`."""
+    values = flags.FlagValues()
+    argv = ["train.py", *arguments]
+    try:
+        config_flags.DEFINE_config_dict("config", configs.widened(config), flag_values=values, sys_argv=argv)
+        rest = values(argv)[1:]
+    except (AttributeError, KeyError) as error:
+        raise UserError(_unknown_field(arguments, str(error))) from error
+    except flags.Error as error:
+        raise UserError(str(error)) from error
+    if rest:
+        raise UserError(f"unexpected arguments {rest}; fields are set as --config.train.epochs=5")
+    named = configs.names_of(values.config.evaluate)
+    for _, name, argument in re.findall(r"(--config\.evaluate\.(\w+)\.(\w+))", " ".join(arguments)):
+        if name not in named:
+            raise UserError(
+                f"--config.evaluate.{name}.{argument}: no list of config.evaluate names {name!r}; add it to one"
+            )
+    return configs.settled(values.config)
+
+
+def _unknown_field(arguments: list[str], error: str) -> str:
     """What to tell a user of the field that, by config_flags' error, does not exist."""
-    paths = [a.split("=")[0] for a in argv if a.startswith("--config.")]
+    paths = [a.split("=")[0] for a in arguments if a.startswith("--config.")]
     path = next((p for p in paths if set(p.split(".")) & set(re.findall(r"\w+", error))), "a field")
     nearest = re.search(r'Did you mean "(\w+)"', error)
     return f"{path} is no field of the config" + (f"; did you mean {nearest[1]!r}?" if nearest else "")
 
 
-def parse(argv: list[str]) -> list[str]:
-    """The arguments that are no flags; a flag that is wrong ends the program with one line."""
-    try:
-        # Here and not above: it reads the command line already, and raises for fields that do not exist.
-        config_flags.DEFINE_config_file("config", str(DEFAULT), "The experiment.")
-        rest = app.parse_flags_with_usage(argv)
-    except (AttributeError, KeyError) as error:
-        sys.exit(f"error: {unknown_field(argv, str(error))}")
-    except (UserError, SyntaxError) as error:
-        sys.exit(f"error: {error}")
-    if not isinstance(FLAGS.config, ConfigDict):
-        there = ", ".join(sorted(p.name for p in DEFAULT.parent.glob("*.py")))
-        sys.exit(f"error: --config={config_path()}: no such file; configs/ has {there}")
-    if rest[1:]:
-        sys.exit(f"error: unexpected arguments {rest[1:]}; fields are set as --config.train.epochs=5")
-    return rest
-
-
 def main(argv: list[str]) -> None:
-    """Runs what the flags say; a fault of the user's is one line and exit status 1."""
+    """Runs what the command line says; a fault of the user's is one line and exit status 1."""
     logging.set_verbosity(logging.ERROR)  # orbax tells of every file it writes
     getLogger("unsupjax").setLevel("WARNING")
-    workdir = FLAGS.workdir or f"runs/{pathlib.Path(config_path()).stem}"
     keep_compiled()
     keep_memory_flat()
     try:
-        processes.start(FLAGS.coordinator, FLAGS.num_processes, FLAGS.process_id)
-        if FLAGS.evaluate_only:
-            evaluate(workdir)
+        options, config = parse(argv)
+        processes.start(options.coordinator, options.num_processes, options.process_id)
+        if options.evaluate_only:
+            evaluate(options.workdir)
         else:
-            fit(FLAGS.config, workdir)
+            fit(config, options.workdir)
     except (UserError, Diverged) as error:
         processes.leave(f"error: {error}")
     except KeyboardInterrupt:
@@ -92,4 +121,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main, flags_parser=parse)
+    main(sys.argv[1:])

@@ -74,7 +74,7 @@ def mnist(source, seeds):
 def desom(folder):
     """Rows: a deep map, plain maps on its codes, and k-means of the pixels with as many clusters."""
     experiment, state = load(folder)
-    judged, method = make_subject(experiment, state), experiment.config.method
+    judged, method = make_subject(experiment, state), experiment.plan.record["method"]
     deep, _ = experiment.method.map(state, judged.x_test[:1])
     maps = {"deep": deep}
     for name, start, seed in [("the principal plane", "pca", 0)] + [

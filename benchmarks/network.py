@@ -41,9 +41,9 @@ import jax.numpy as jnp
 import jaxlib
 from hlo_bytes import collectives, sent, totals
 
-from unsupjax import config as configs
 from unsupjax.numerics import nearest
 from unsupjax.parallel.mesh import compile_step, make_mesh
+from unsupjax.run.build import build
 
 MESHES = (4, 8, 16)
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -145,8 +145,8 @@ def lowered(case: Case, executor: str, n: int, per_device: int):
     """The step of a case for n devices, lowered, the batch of one device, and the shapes of the state."""
     config, (shape, examples) = load(case, executor, n), case.data
     batch = per_device or config.train.batch_size // HOST
-    method = configs.build(config, shape, max(examples, batch * n), 10_000)
-    alone = configs.build(load(case, "jit", n), shape, max(examples, batch * n), 10_000)
+    method = build(config, shape, max(examples, batch * n), 10_000)
+    alone = build(load(case, "jit", n), shape, max(examples, batch * n), 10_000)
     x = jax.ShapeDtypeStruct((batch * n, *shape), jnp.float32)
     state = jax.eval_shape(alone.init, jax.random.key(0), x)
     step = compile_step(method.step, make_mesh(jax.devices()[:n]), executor)

@@ -7,20 +7,11 @@ import numpy as np
 import optax
 import pytest
 
-from unsupjax.config import (
-    FACTORIES,
-    build,
-    check,
-    defaults,
-    experiment,
-    learning_rates,
-    optimizer,
-    sections_of,
-    updates_a_step,
-)
+from unsupjax.config import SLOTS, check, defaults, experiment, sections_of
 from unsupjax.errors import UserError
 from unsupjax.methods import METHODS
 from unsupjax.optimizers import constant, cosine
+from unsupjax.run.build import build, learning_rates, optimizer, updates_a_step
 
 CONFIGS = sorted((pathlib.Path(__file__).parent.parent / "configs").glob("*.py"))
 
@@ -37,8 +28,8 @@ def tiny(**changes):
 
 def test_a_config_is_complete():
     config = tiny()
-    for section in ("method", *sections_of("autoencoder")):
-        table = FACTORIES[section]
+    tables = {"method": METHODS} | {name: SLOTS[name].factories for name in sections_of("autoencoder")}
+    for section, table in tables.items():
         known = defaults(table[config[section].name], skip=("name", "parent"))
         assert set(known) <= set(config[section]), section
     assert config.train.batch_size == 128 and config.data.holdout == 0.2

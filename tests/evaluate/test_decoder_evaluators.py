@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from unsupjax.errors import UserError
-from unsupjax.evaluate import EVALUATORS, anomaly, jacobian, likelihood, reconstruction
+from unsupjax.evaluate import JUDGES, anomaly, jacobian, likelihood, reconstruction
 
 
 def loop_errors(subject):
@@ -121,7 +121,7 @@ def test_jacobian_norm_of_a_linear_code_is_that_of_its_matrix(subject):
 def test_what_the_method_lacks_is_named(subject, name, what):
     without = subject._replace(method=subject.method._replace(decode=None), y_test=np.arange(45) % 2)
     with pytest.raises(UserError, match=rf"config\.evaluate\.run: '{name}' needs a method with `{what}`"):
-        EVALUATORS[name](without)
+        JUDGES[name].run(without)
 
 
 def test_counts_below_one_are_refused(subject):

@@ -8,7 +8,7 @@ import pytest
 import scipy.linalg
 
 from unsupjax.errors import UserError
-from unsupjax.evaluate import EVALUATORS, NEEDS, fid
+from unsupjax.evaluate import JUDGES, fid
 from unsupjax.evaluate.subject import Subject
 from unsupjax.evaluate.synthesis.generation import drawn
 from unsupjax.methods.base import Method
@@ -59,7 +59,7 @@ def textbook(x, y):
 
 
 def test_it_is_registered():
-    assert EVALUATORS["fid"] is fid and NEEDS["fid"] == ("sample",)
+    assert JUDGES["fid"].run is fid and JUDGES["fid"].needs == ("sample",)
 
 
 @pytest.mark.parametrize("batch_size", [16, 64])

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from unsupjax.errors import UserError
-from unsupjax.evaluate import FIGURES, NEEDS, learning_curves
+from unsupjax.evaluate import FIGURES, learning_curves
 from unsupjax.evaluate.figures.curves import read_curves
 from unsupjax.evaluate.figures.embedding import embed
 from unsupjax.evaluate.figures.pictures import mosaic
@@ -33,7 +33,7 @@ def drawn(path):
 @pytest.mark.parametrize("name", FIGURES)
 def test_every_figure_is_drawn(subject, tmp_path, name):
     path = tmp_path / "figures" / f"{name}.png"
-    assert FIGURES[name](subject, path, **SETTINGS.get(name, {})) is None
+    assert FIGURES[name].run(subject, path, **SETTINGS.get(name, {})) is None
     drawn(path)
 
 
@@ -50,17 +50,17 @@ def test_vectors_are_drawn_too(subject, tmp_path, dims):
     )
     vectors = subject._replace(method=method, x_test=subject.x_test.reshape(45, 16)[:, :dims])
     for name in ("reconstructions", "samples"):
-        FIGURES[name](vectors, tmp_path / f"{name}.png", n=4)
+        FIGURES[name].run(vectors, tmp_path / f"{name}.png", n=4)
         drawn(tmp_path / f"{name}.png")
     for name in ("filters", "views"):
         with pytest.raises(UserError, match=f"'{name}' needs images"):
-            FIGURES[name](vectors, tmp_path / f"{name}.png")
+            FIGURES[name].run(vectors, tmp_path / f"{name}.png")
 
 
-@pytest.mark.parametrize("name", [name for name in FIGURES if "labels" not in NEEDS[name]])
+@pytest.mark.parametrize("name", [name for name in FIGURES if "labels" not in FIGURES[name].needs])
 def test_unlabelled_data_is_drawn(subject, tmp_path, name):
     unlabelled = subject._replace(y_train=None, y_test=None, label_names=None)
-    FIGURES[name](unlabelled, tmp_path / "figure.png", **SETTINGS.get(name, {}))
+    FIGURES[name].run(unlabelled, tmp_path / "figure.png", **SETTINGS.get(name, {}))
     drawn(tmp_path / "figure.png")
 
 
@@ -68,7 +68,7 @@ def test_unlabelled_data_is_drawn(subject, tmp_path, name):
 def test_labels_are_asked_for_by_name(subject, tmp_path, name):
     unlabelled = subject._replace(y_train=None, y_test=None, label_names=None)
     with pytest.raises(UserError, match=f"'{name}' needs labels"):
-        FIGURES[name](unlabelled, tmp_path / "figure.png", **SETTINGS.get(name, {}))
+        FIGURES[name].run(unlabelled, tmp_path / "figure.png", **SETTINGS.get(name, {}))
 
 
 @pytest.mark.parametrize(
@@ -78,13 +78,13 @@ def test_labels_are_asked_for_by_name(subject, tmp_path, name):
 def test_what_the_method_lacks_is_named(subject, tmp_path, name, what):
     without = subject._replace(method=subject.method._replace(**{what: None}))
     with pytest.raises(UserError, match=f"'{name}' needs a method with `{what}`"):
-        FIGURES[name](without, tmp_path / "figure.png", **SETTINGS.get(name, {}))
+        FIGURES[name].run(without, tmp_path / "figure.png", **SETTINGS.get(name, {}))
 
 
 def test_filters_need_a_layer_over_the_pixels(subject, tmp_path):
     other = subject._replace(state=subject.state._replace(params={"kernel": np.zeros((3, 16))}))
     with pytest.raises(UserError, match="'filters' needs a dense layer over the pixels"):
-        FIGURES["filters"](other, tmp_path / "filters.png")
+        FIGURES["filters"].run(other, tmp_path / "filters.png")
 
 
 def test_tsne_keeps_neighbours_together_and_is_deterministic():
@@ -118,7 +118,7 @@ def test_views_stand_beside_their_image(subject, tmp_path, monkeypatch, channels
     monkeypatch.setitem(FIGURES["views"].__globals__, "framed", framed)
     x = subject.x_test.repeat(channels, axis=3)
     shown = subject._replace(method=subject.method._replace(views=views), x_test=x)
-    FIGURES["views"](shown, tmp_path / "views.png", n=3, draws=5)
+    FIGURES["views"].run(shown, tmp_path / "views.png", n=3, draws=5)
     drawn(tmp_path / "views.png")
     ((picture, arguments),) = pictures
     assert arguments == (3, 6, "3 test images (left) and 5 random views of each")

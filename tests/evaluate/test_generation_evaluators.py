@@ -18,6 +18,7 @@ from unsupjax.evaluate.synthesis import reference
 from unsupjax.evaluate.synthesis.generation import drawn
 from unsupjax.methods.base import Method
 from unsupjax.run import experiment as experiments
+from unsupjax.run.plan import resolve
 
 CENTERS = np.array([[0.0, 0.0], [4.0, 0.0], [0.0, 4.0]])
 SECTION = {"name": "cnn", "features": (4, 6), "norm_momentum": 0.5}
@@ -353,7 +354,9 @@ HEADED = {"projector": {"name": "mlp", "features": (4,)}, "augment": {"name": "g
 
 
 def test_the_encoder_of_a_run_is_exported(tmp_path, monkeypatch, capsys):
-    prepared = experiments.prepare(experiment(method={"name": "simclr"}, encoder=VECTORS, **HEADED, **RUN))
+    prepared = experiments.prepare(
+        resolve(experiment(method={"name": "simclr"}, encoder=VECTORS, **HEADED, **RUN))
+    )
     state = prepared.init()
     monkeypatch.setattr(exports, "load", lambda folder: (prepared, state))
     monkeypatch.setattr("sys.argv", ["export", "run", str(tmp_path / "mine.npz")])
@@ -370,7 +373,7 @@ def test_the_encoder_of_a_run_is_exported(tmp_path, monkeypatch, capsys):
 
 def test_a_run_that_represents_by_more_than_its_encoder_is_refused(tmp_path, monkeypatch):
     config = experiment(method={"name": "autoencoder"}, encoder=VECTORS, decoder=VECTORS, **RUN)
-    prepared = experiments.prepare(config)
+    prepared = experiments.prepare(resolve(config))
     monkeypatch.setattr(exports, "load", lambda folder: (prepared, prepared.init()))
     with pytest.raises(UserError, match="'autoencoder' represents by more than its encoder"):
         exports.export("run", tmp_path / "mine.npz")

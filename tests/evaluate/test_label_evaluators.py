@@ -8,8 +8,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from unsupjax.errors import UserError
 from unsupjax.evaluate import (
-    EVALUATORS,
-    NEEDS,
+    JUDGES,
     kmeans,
     knn,
     knn_baselines,
@@ -132,20 +131,20 @@ def test_kmeans_finds_separate_classes_and_nothing_in_shuffled_labels(subject):
     assert kmeans(separate) == kmeans(separate)
 
 
-LABELLED = [name for name in EVALUATORS if "labels" in NEEDS[name]]
+LABELLED = [name for name in JUDGES if "labels" in JUDGES[name].needs]
 
 
 @pytest.mark.parametrize("name", LABELLED)
 def test_labels_are_asked_for_by_name(subject, name):
     with pytest.raises(UserError, match=rf"config\.evaluate\.run: '{name}' needs labels.*take '{name}' out"):
-        EVALUATORS[name](subject._replace(y_train=None, y_test=None))
+        JUDGES[name].run(subject._replace(y_train=None, y_test=None))
 
 
 @pytest.mark.parametrize("name", LABELLED)
 def test_one_class_is_refused(subject, name):
     one = subject._replace(y_train=np.zeros(90, int), y_test=np.zeros(45, int))
     with pytest.raises(UserError, match=rf"'{name}' needs two classes"):
-        EVALUATORS[name](one)
+        JUDGES[name].run(one)
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def test_u_matrix_is_that_of_a_loop(subject, saved, grid):
         for r in range(grid.height)
         for c in range(grid.width)
     ]
-    FIGURES["u_matrix"](on_map(subject, grid, codebook), "u_matrix.png")
+    FIGURES["u_matrix"].run(on_map(subject, grid, codebook), "u_matrix.png")
     np.testing.assert_allclose(cells(saved[0])[0].get_array(), expected, rtol=1e-4)
 
 
@@ -102,14 +102,14 @@ def test_hits_and_labels_stand_on_their_units(subject, saved, grid):
     counts = [[5, 0, 0], [1, 3, 0], [2, 2, 2], [0, 0, 0], [0, 0, 1], [0, 4, 4]]
     x, y = placed(counts, (2, 5, 9))
     mapped = on_map(subject, grid, np.eye(6), x_train=x, y_train=y)
-    FIGURES["hits"](mapped, "hits.png")
+    FIGURES["hits"].run(mapped, "hits.png")
     hits = cells(saved[0])[0].get_array()
     assert hits.filled(0).tolist() == [5, 4, 6, 0, 1, 8] and hits.sum() == len(x)
     assert hits.mask.tolist() == [False, False, False, True, False, False]
     assert [text.get_text() for text in saved[0].axes[0].texts] == ["5", "4", "6", "", "1", "8"]
     assert "24 training examples, 1 of 6 units empty" in saved[0].axes[0].get_title()
 
-    FIGURES["label_map"](mapped._replace(label_names=None), "label_map.png")
+    FIGURES["label_map"].run(mapped._replace(label_names=None), "label_map.png")
     assert [text.get_text() for text in saved[1].axes[0].texts] == ["2", "5", "2", "", "9", "5"]
     colours = np.array([to_rgb(style.PALETTE[i]) for i in (0, 1, 0, 0, 2, 1)])
     share = np.array([1, 3 / 4, 1 / 3, 0, 1, 1 / 2])[:, None]
@@ -120,7 +120,7 @@ def test_hits_and_labels_stand_on_their_units(subject, saved, grid):
 
 def test_texts_are_left_out_where_units_are_small(subject, saved):
     codebook = np.random.default_rng(0).normal(size=(3000, 2)).astype(np.float32)
-    FIGURES["hits"](on_map(subject, Grid(50, 60), codebook, x_train=codebook), "hits.png")
+    FIGURES["hits"].run(on_map(subject, Grid(50, 60), codebook, x_train=codebook), "hits.png")
     assert not saved[0].axes[0].texts
 
 
@@ -129,13 +129,13 @@ def test_component_planes_are_the_columns_that_vary_most(subject, saved):
         np.isin(np.arange(16), (14, 3, 6)), 3, 1
     )
     mapped = on_map(subject, Grid(3, 4, "hexagonal"), codebook)
-    FIGURES["component_planes"](mapped, "planes.png", n=3)
+    FIGURES["component_planes"].run(mapped, "planes.png", n=3)
     for plane, feature in zip(cells(saved[0]), (3, 6, 14), strict=True):
         np.testing.assert_allclose(plane.get_array(), codebook[:, feature], rtol=1e-6)
     titles = [ax.get_title() for ax in saved[0].axes if ax.get_title()]
     assert titles == ["pixel (0, 3)", "pixel (1, 2)", "pixel (3, 2)"]
     vectors = mapped._replace(x_test=subject.x_test.reshape(45, 16))
-    FIGURES["component_planes"](vectors, "planes.png")
+    FIGURES["component_planes"].run(vectors, "planes.png")
     assert len(cells(saved[1])) == 12 and saved[1].axes[0].get_title().startswith("feature ")
 
 
@@ -151,7 +151,7 @@ def test_honeycomb_shifts_odd_rows_by_half_an_image():
 @pytest.mark.parametrize("topology", ["rectangular", "hexagonal"])
 def test_image_prototypes_lie_on_their_grid(subject, saved, topology):
     codebook = np.random.default_rng(0).uniform(size=(6, 4, 4, 1)).astype(np.float32)
-    FIGURES["prototypes"](on_map(subject, Grid(2, 3, topology), codebook), "prototypes.png")
+    FIGURES["prototypes"].run(on_map(subject, Grid(2, 3, topology), codebook), "prototypes.png")
     rows = codebook.reshape(2, 3, 4, 4, 1)
     expected = honeycomb(rows) if topology == "hexagonal" else mosaic(rows)
     np.testing.assert_allclose(saved[0].axes[0].images[0].get_array(), expected[..., 0], atol=1e-6)
@@ -161,14 +161,14 @@ def test_prototypes_without_a_map_are_in_a_near_square(subject, saved):
     codebook = np.random.default_rng(0).uniform(size=(5, 4, 4, 1)).astype(np.float32)
     clustering = on_map(subject, Grid(1, 5), codebook)
     clustering = clustering._replace(method=clustering.method._replace(map=None))
-    FIGURES["prototypes"](clustering, "prototypes.png")
+    FIGURES["prototypes"].run(clustering, "prototypes.png")
     assert saved[0].axes[0].images[0].get_array().shape == (2 * 4 + 1, 3 * 4 + 2)
 
 
 def test_vector_prototypes_are_lines_in_their_cells(subject, saved):
     codebook = np.random.default_rng(0).normal(size=(6, 7))
     vectors = {"x_test": np.zeros((9, 7), np.float32)}
-    FIGURES["prototypes"](on_map(subject, Grid(2, 3, "hexagonal"), codebook, **vectors), "prototypes.png")
+    FIGURES["prototypes"].run(on_map(subject, Grid(2, 3, "hexagonal"), codebook, **vectors), "prototypes.png")
     lines = [line.get_xydata() for line in saved[0].axes[0].lines]
     for (x, y), line, values in zip(
         outlines(Grid(2, 3, "hexagonal")).mean(axis=1), lines, codebook, strict=True
@@ -180,7 +180,7 @@ def test_vector_prototypes_are_lines_in_their_cells(subject, saved):
 def test_pairs_are_a_net_over_the_data(subject, saved):
     codebook = np.random.default_rng(0).normal(size=(6, 2))
     pairs = on_map(subject, Grid(2, 3), codebook, x_test=np.zeros((9, 2), np.float32))
-    FIGURES["prototypes"](pairs, "prototypes.png")
+    FIGURES["prototypes"].run(pairs, "prototypes.png")
     lines = {tuple(np.round(line.get_xydata(), 5).ravel()) for line in saved[0].axes[0].lines}
     edges = [(0, 1), (1, 2), (3, 4), (4, 5), (0, 3), (1, 4), (2, 5)]
     assert lines == {

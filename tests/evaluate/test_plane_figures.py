@@ -39,12 +39,12 @@ def test_the_plane_of_one_dimension_is_a_line():
 @pytest.mark.parametrize("name", ["pca", "tsne"])
 @pytest.mark.parametrize("colour", ["clusters", "images"])
 def test_planes_show_clusters_and_images(subject, tmp_path, name, colour):
-    FIGURES[name](subject, tmp_path / "plane.png", examples=30, colour=colour)
+    FIGURES[name].run(subject, tmp_path / "plane.png", examples=30, colour=colour)
     assert np.asarray(Image.open(tmp_path / "plane.png").convert("L"), np.float64).std() > 5
 
 
 def test_points_have_the_colour_of_their_cluster(subject, saved):
-    FIGURES["pca"](subject, "pca.png", examples=45, colour="clusters")
+    FIGURES["pca"].run(subject, "pca.png", examples=45, colour="clusters")
     found = np.asarray(subject.method.assign(subject.state, subject.x_test))
     points = principal_plane(subject.z_test)[0]
     groups = {group.get_label(): group.get_offsets() for group in saved[0].axes[0].collections}
@@ -58,21 +58,21 @@ def test_points_have_the_colour_of_their_cluster(subject, saved):
 @pytest.mark.parametrize("name", ["pca", "tsne"])
 def test_colours_that_cannot_be_shown_are_refused(subject, name):
     with pytest.raises(UserError, match=rf"config\.evaluate\.{name}\.colour='label'.*'labels'"):
-        FIGURES[name](subject, "plane.png", colour="label", examples=20)
+        FIGURES[name].run(subject, "plane.png", colour="label", examples=20)
     without = subject._replace(method=subject.method._replace(assign=None))
     with pytest.raises(UserError, match=f"'{name}' needs a method with `assign`"):
-        FIGURES[name](without, "plane.png", colour="clusters", examples=20)
+        FIGURES[name].run(without, "plane.png", colour="clusters", examples=20)
     vectors = subject._replace(x_train=np.zeros((90, 16)), x_test=np.zeros((45, 16)))
     with pytest.raises(UserError, match=f"'{name}' needs images"):
-        FIGURES[name](vectors, "plane.png", colour="images", examples=20)
+        FIGURES[name].run(vectors, "plane.png", colour="images", examples=20)
 
 
 def test_too_many_points_are_thinned_with_a_word(subject, saved, monkeypatch, capsys):
     monkeypatch.setattr(embedding, "_MOST", 50)
-    FIGURES["pca"](subject, "pca.png", examples=100)
+    FIGURES["pca"].run(subject, "pca.png", examples=100)
     assert capsys.readouterr().out == "pca: 50 of 135 codes are drawn, chosen at random\n"
     assert sum(len(group.get_offsets()) for group in saved[0].axes[0].collections) == 50
-    FIGURES["pca"](subject, "pca.png", examples=50)
+    FIGURES["pca"].run(subject, "pca.png", examples=50)
     assert capsys.readouterr().out == ""
 
 
@@ -109,21 +109,21 @@ def test_a_dendrogram_counts_its_leaves(subject, saved):
     y = np.arange(45) % 3
     z = (100 * np.eye(3)[y] + np.random.default_rng(0).normal(size=(45, 3))).astype(np.float32)
     groups = subject._replace(z_test=z, y_test=np.array([2, 5, 9])[y], label_names=None)
-    FIGURES["dendrogram"](groups, "tree.png", leaves=3)
+    FIGURES["dendrogram"].run(groups, "tree.png", leaves=3)
     texts = [tick.get_text() for tick in saved[0].axes[0].get_xticklabels()]
     assert sorted(texts) == ["2\n15", "5\n15", "9\n15"]
     (cut,) = saved[0].axes[0].lines
     heights = linkage(z, "ward")[:, 2]
     assert heights[-3] < cut.get_ydata()[0] < heights[-2]
-    FIGURES["dendrogram"](groups._replace(y_test=None), "tree.png", leaves=3, linkage="single")
+    FIGURES["dendrogram"].run(groups._replace(y_test=None), "tree.png", leaves=3, linkage="single")
     assert [tick.get_text() for tick in saved[1].axes[0].get_xticklabels()] == ["15"] * 3
 
 
 def test_a_dendrogram_refuses_what_makes_no_tree(subject):
     with pytest.raises(UserError, match=r"config\.evaluate\.dendrogram\.linkage='wards'"):
-        FIGURES["dendrogram"](subject, "tree.png", linkage="wards")
+        FIGURES["dendrogram"].run(subject, "tree.png", linkage="wards")
     with pytest.raises(UserError, match="in 1 leaves make no tree"):
-        FIGURES["dendrogram"](subject, "tree.png", leaves=1)
+        FIGURES["dendrogram"].run(subject, "tree.png", leaves=1)
 
 
 def test_clusters_take_the_numbers_of_their_classes():
@@ -139,7 +139,9 @@ def test_panels_show_labels_and_each_algorithm(subject, saved):
     y = np.arange(45) % 3
     z = (100 * np.eye(3)[y] + np.random.default_rng(0).normal(size=(45, 3))).astype(np.float32)
     groups = subject._replace(z_test=z, y_test=y)
-    FIGURES["clustering_panels"](groups, "panels.png", plane="pca", algorithms=("ward", "dbscan"), eps=8.0)
+    FIGURES["clustering_panels"].run(
+        groups, "panels.png", plane="pca", algorithms=("ward", "dbscan"), eps=8.0
+    )
     labels, *found = saved[0].axes
     assert [ax.get_title() for ax in found] == [
         "ward: NMI 1.00\n3 clusters",
@@ -150,4 +152,4 @@ def test_panels_show_labels_and_each_algorithm(subject, saved):
             np.testing.assert_array_equal(mine.get_offsets(), true.get_offsets())
             np.testing.assert_array_equal(mine.get_facecolor(), true.get_facecolor())
     with pytest.raises(UserError, match=r"config\.evaluate\.clustering_panels\.plane='umap'"):
-        FIGURES["clustering_panels"](groups, "panels.png", plane="umap")
+        FIGURES["clustering_panels"].run(groups, "panels.png", plane="umap")

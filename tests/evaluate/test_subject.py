@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from unsupjax.errors import UserError
-from unsupjax.evaluate import EVALUATORS, FIGURES, NEEDS, map_batches
+from unsupjax.evaluate import FIGURES, JUDGES, map_batches
 from unsupjax.evaluate import subject as make_subject
 from unsupjax.evaluate.subject import host_seed, random_subset
 
@@ -51,7 +51,7 @@ def test_random_subset_is_without_replacement_and_at_most_all():
     assert 0 <= host_seed(jax.random.key(3)) < 2**31
 
 
-@pytest.mark.parametrize("function", [*EVALUATORS.values(), *FIGURES.values()])
+@pytest.mark.parametrize("function", [judge.run for judge in (*JUDGES.values(), *FIGURES.values())])
 def test_every_hyperparameter_is_keyword_only_with_a_plain_default_and_documented(function):
     for name, parameter in inspect.signature(function).parameters.items():
         if name not in ("subject", "path"):
@@ -60,10 +60,11 @@ def test_every_hyperparameter_is_keyword_only_with_a_plain_default_and_documente
             assert f"\n    {name}: " in inspect.getdoc(function)
 
 
-def test_needs_are_listed_for_all():
-    assert set(NEEDS) == set(EVALUATORS) | set(FIGURES)
-    assert not set(EVALUATORS) & set(FIGURES)  # both have their arguments in the same section of a config
-    source = {name: inspect.getsource(inspect.getmodule(f)) for name, f in (EVALUATORS | FIGURES).items()}
-    for name, needs in NEEDS.items():
-        if "labels" in needs and name != "scores":
+def test_judges_and_figures_have_names_of_their_own_and_require_the_labels_they_need():
+    assert not set(JUDGES) & set(FIGURES)  # both have their arguments in the same section of a config
+    source = {
+        name: inspect.getsource(inspect.getmodule(judge.run)) for name, judge in (JUDGES | FIGURES).items()
+    }
+    for name, judge in (JUDGES | FIGURES).items():
+        if "labels" in judge.needs and name != "scores":
             assert "require.labels" in source[name], name

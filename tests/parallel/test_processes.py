@@ -35,6 +35,7 @@ from unsupjax.parallel.mesh import (
 from unsupjax.run import experiment as experiments
 from unsupjax.run.checkpoint import Checkpoints
 from unsupjax.run.loop import compile_block
+from unsupjax.run.plan import resolve
 
 WORKER = pathlib.Path(__file__).parents[1] / "worker.py"
 FAMILIES = ["autoencoder", "gan", "som", "kmeans", "simclr-corrupted", "moco", "byol"]
@@ -120,7 +121,7 @@ def parameters(config, folder):
 
 def newest(config, folder):
     module = runpy.run_path(str(config))["get_config"]()
-    prepared = experiments.prepare(module)
+    prepared = experiments.prepare(resolve(module))
     checkpoints = Checkpoints(folder / "checkpoints", read_only=True)
     restored = checkpoints.restore(prepared.abstract, prepared.shardings)
     checkpoints.close()
@@ -355,4 +356,4 @@ def test_what_a_step_gathers_is_no_optimizer_state():
 def test_a_division_that_cannot_be(changes, message):
     config = experiment(data={"source": "digits"}, method={"name": "kmeans", "clusters": 3}, **changes)
     with pytest.raises(UserError, match=message):
-        experiments.prepare(config)
+        experiments.prepare(resolve(config))

@@ -14,6 +14,7 @@ from unsupjax.run import experiment as experiments
 from unsupjax.run import loop
 from unsupjax.run.checkpoint import Checkpoints
 from unsupjax.run.fit import evaluate, fit, load
+from unsupjax.run.plan import resolve
 
 
 def tiny(steps=20, feed="resident", parallel="jit", **changes):
@@ -32,7 +33,7 @@ def tiny(steps=20, feed="resident", parallel="jit", **changes):
 
 def saved(config, folder):
     """Step and parameters of the newest checkpoint."""
-    prepared = experiments.prepare(config)
+    prepared = experiments.prepare(resolve(config))
     checkpoints = Checkpoints(folder / "checkpoints", config.checkpoint.keep, config.checkpoint.best_metric)
     restored = checkpoints.restore(prepared.abstract, prepared.shardings)
     checkpoints.close()
@@ -222,7 +223,7 @@ def test_divergence_names_the_step_and_keeps_the_last_good_checkpoint(tmp_path):
     with pytest.raises(loop.Diverged, match=r"at step \d+|after step \d+"):
         fit(config, tmp_path / "run")
     checkpoints = Checkpoints(tmp_path / "run" / "checkpoints")
-    prepared = experiments.prepare(config)
+    prepared = experiments.prepare(resolve(config))
     restored = checkpoints.restore(prepared.abstract, prepared.shardings)
     checkpoints.close()
     if restored is not None:

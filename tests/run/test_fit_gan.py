@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 from unsupjax.config import check, experiment
+from unsupjax.data import open_source
 from unsupjax.data.sources.toy import MIXTURES
 from unsupjax.errors import UserError
 from unsupjax.run import experiment as experiments
 from unsupjax.run.checkpoint import Checkpoints
 from unsupjax.run.fit import fit, load
+from unsupjax.run.plan import resolve
 
 ADAM = {"name": "adam", "learning_rate": 1e-3, "b1": 0.0}
 
@@ -62,7 +64,7 @@ def test_labels_reach_a_conditional_model_by_either_feed(tmp_path):
     first, second = (jax.tree.leaves((s.generator, s.discriminator)) for s in states)
     for a, b in zip(first, second, strict=True):
         np.testing.assert_array_equal(a, b)
-    untrained = experiments.prepare(config).init()
+    untrained = experiments.prepare(resolve(config)).init()
     for network in ("generator", "discriminator"):
         before, after = (embedding(getattr(state, network)) for state in (untrained, states[0]))
         assert (np.abs(after - before).max(axis=1) > 0).all()
@@ -148,13 +150,7 @@ def test_bad_input_is_one_error(change, message, tmp_path):
 
 def test_the_toy_mixtures_are_what_they_say():
     for name, (centers, std) in MIXTURES.items():
-        source = experiments.prepare(
-            tiny(
-                data={"source": f"toy:{name}", "standardise": False},
-                generator={"name": "mlp"},
-                evaluate={"run": ()},
-            )
-        ).source
+        source = open_source(f"toy:{name}", standardise=False)
         x, y = source.train.gather(np.arange(len(source.train)))
         distances = np.linalg.norm(x[:, None] - centers[None], axis=2)
         assert (distances.argmin(axis=1) == y).all()

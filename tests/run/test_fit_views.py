@@ -5,10 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from unsupjax.config import build, check, experiment
+from unsupjax.config import check, experiment
 from unsupjax.errors import UserError
+from unsupjax.run import build as builds
 from unsupjax.run import experiment as experiments
 from unsupjax.run.fit import fit
+from unsupjax.run.plan import resolve
 
 VECTOR = {"name": "mlp", "features": (16,)}
 
@@ -44,7 +46,7 @@ def tiny(name="moco", steps=20, **changes):
 
 def test_a_run_is_judged_beside_inputs_and_an_untrained_encoder(tmp_path, capsys):
     config = tiny()
-    prepared = experiments.prepare(config)
+    prepared = experiments.prepare(resolve(config))
     assert len(prepared.source.train) == 200 and len(prepared.source.test) == 359
     results = fit(config, tmp_path / "run")
     names = {f"knn_accuracy_k10_{what}" for what in ("codes", "inputs", "random_encoder")}
@@ -110,12 +112,12 @@ def test_every_policy_and_head_can_be_named():
     for policy in ("simclr", "moco_v2", "byol", "glyphs", "scarf"):
         config = tiny("byol", augment={"name": policy})
         check(config)
-        build(config, (16, 16, 3), 100, 10)
+        builds.build(config, (16, 16, 3), 100, 10)
 
 
 def test_schedules_count_updates():
     """With gradients accumulated over 4 steps a run of 40 steps has 10 updates, and the rate ends after those."""
-    from unsupjax.config import optimizer
+    from unsupjax.run.build import optimizer
 
     config = tiny(
         optimizer={"name": "sgd", "learning_rate": 1.0, "accumulate": 4}, schedule={"name": "cosine"}

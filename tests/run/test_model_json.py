@@ -6,14 +6,15 @@ import shutil
 import jax
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
 from unsupjax.config import experiment
 from unsupjax.data import kinds
 from unsupjax.errors import UserError
 from unsupjax.run import workdir
 from unsupjax.run.checkpoint import Checkpoints
-from unsupjax.run.experiment import _inputs
 from unsupjax.run.fit import _finish, evaluate, fit, load
+from unsupjax.run.inputs import seen_batch
 
 
 def tiny(source, **changes):
@@ -97,7 +98,7 @@ def test_a_spoilt_description_is_refused(table_run, tmp_path, spoil, message):
     folder = tmp_path / "run"
     shutil.copytree(table_run[0], folder)
     spoil(folder / "model.json")
-    for run in (evaluate, lambda folder: fit(workdir.read_config(folder), folder)):
+    for run in (evaluate, lambda folder: fit(ConfigDict(workdir.read_config(folder)), folder)):
         with pytest.raises(UserError, match=message):
             run(folder)
 
@@ -121,10 +122,10 @@ def test_a_run_of_the_version_before_is_judged_as_it_was(table_run, tmp_path, mo
 
 def test_kinds_of_one_shape_are_not_taken_for_each_other():
     """As tuples they are equal, and what is compiled for one must not serve the other."""
-    config, key = tiny("digits"), jax.random.key(0)
+    key = jax.random.key(0)
     stored = np.full((2, 3, 3, 1), 51, np.uint8)
     for kind, value in ((kinds.Arrays((3, 3, 1)), 51), (kinds.Images((3, 3, 1)), 0.2)):
-        np.testing.assert_allclose(_inputs(config, kind, key, stored), value, rtol=1e-6)
+        np.testing.assert_allclose(seen_batch(kind.see, None, key, stored), value, rtol=1e-6)
 
 
 def test_few_test_examples_are_judged(tmp_path):

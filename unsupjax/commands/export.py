@@ -23,12 +23,12 @@ def export(folder: str | pathlib.Path, path: str | pathlib.Path) -> reference.Re
             output; a path that cannot be written.
     """
     experiment, state = load(folder)
-    name = experiment.config.method.name
+    name = experiment.plan.method
     params, stats = getattr(state, "params", {}), getattr(state, "stats", {})
-    if not ("encoder" in experiment.config and isinstance(params, dict) and "encoder" in params):
+    if not ("encoder" in experiment.plan.record and isinstance(params, dict) and "encoder" in params):
         raise UserError(f"{folder}: the method {name!r} has no encoder to export; take a run of 'simclr'")
     variables = {"params": params["encoder"], "batch_stats": stats.get("encoder", {})}
-    section = experiment.config.encoder.to_dict()
+    section = experiment.plan.record["encoder"]
     x = np.asarray(experiment.batch[:64])
     exported = reference.forward(reference.network(section))(variables, x)
     represented = experiment.method.encode(state, x)

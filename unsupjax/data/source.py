@@ -1,7 +1,8 @@
 """Opens a data set by its name: one string, whatever it is stored in."""
 
+import inspect
 import os
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from unsupjax.data.sources.folder import open_folder
 from unsupjax.data.sources.npz import open_npy, open_npz
 from unsupjax.data.sources.tfds import open_tfds
 from unsupjax.data.sources.toy import open_toy
-from unsupjax.data.splits import ArraySplit, Options, Parts, Split
+from unsupjax.data.splits import ArraySplit, Parts, Split
 from unsupjax.errors import UserError, nearest
 
 SOURCES = {
@@ -103,12 +104,22 @@ def open_source(
     Raises:
         UserError: a source that does not exist, cannot be read or does not suit the arguments.
     """
-    _check(source, holdout, image_size, label_column, unreadable)
-    if examples < 0:
-        raise UserError(f"config.data.examples={examples} must be 0 (all) or more")
-    form, _, path = source.partition(":")
-    path = path if form == "tfds" else os.path.expanduser(path)
-    parts = SOURCES[form](source, path, Options(image_size, label_column, data_dir, missing, unreadable))
+    form, path = _form(source)
+    if not 0 <= holdout < 1:
+        raise UserError(f"config.data.holdout={holdout} must be a fraction: at least 0 and less than 1")
+    if not 0 <= unreadable < 1:
+        raise UserError(f"config.data.unreadable={unreadable} must be a fraction: at least 0 and less than 1")
+    for name, value in (("image_size", image_size), ("examples", examples)):
+        if value < 0:
+            raise UserError(f"config.data.{name}={value} must be positive, or 0 for all there is")
+    given = {
+        "image_size": image_size,
+        "label_column": label_column,
+        "data_dir": data_dir,
+        "missing": missing,
+        "unreadable": unreadable,
+    }
+    parts = SOURCES[form](source, path, **_options(form, given))
     rng = np.random.default_rng(split_seed)
     if normal_label >= 0:
         train, test = _one_class(source, parts, normal_label, holdout, rng)
@@ -133,24 +144,33 @@ def downloads(source: str) -> bool:
     return source.partition(":")[0] in DOWNLOADS
 
 
-def _check(source: str, holdout: float, image_size: int, label_column: str, unreadable: float) -> None:
-    kind, _, path = source.partition(":")
-    if kind not in SOURCES:
+def _form(source: str) -> tuple[str, str]:
+    """The form of a source and its path."""
+    form, _, path = source.partition(":")
+    if form not in SOURCES:
         raise UserError(
-            f"config.data.source={source!r} has an unknown kind {kind!r}; {nearest(kind, SOURCES)}; "
+            f"config.data.source={source!r} has an unknown kind {form!r}; {nearest(form, SOURCES)}; "
             f"a source is 'digits' or KIND:PATH, for example 'tfds:mnist' or 'folder:photos'"
         )
-    if bool(path) == (kind == "digits"):
-        form = "'digits'" if kind == "digits" else f"'{kind}:{'NAME' if kind in ('tfds', 'toy') else 'PATH'}'"
-        raise UserError(f"config.data.source={source!r} should have the form {form}")
-    if not 0 <= holdout < 1:
-        raise UserError(f"config.data.holdout={holdout} must be a fraction: at least 0 and less than 1")
-    if not 0 <= unreadable < 1:
-        raise UserError(f"config.data.unreadable={unreadable} must be a fraction: at least 0 and less than 1")
-    if image_size < 0 or (image_size and kind not in ("folder", "tfds")):
-        raise UserError(f"config.data.image_size={image_size} must be 0, or positive with a folder or tfds")
-    if label_column and kind != "csv":
-        raise UserError(f"config.data.label_column={label_column!r} is for csv sources, not {source!r}")
+    if bool(path) == (form == "digits"):
+        usual = (
+            "'digits'" if form == "digits" else f"'{form}:{'NAME' if form in ('tfds', 'toy') else 'PATH'}'"
+        )
+        raise UserError(f"config.data.source={source!r} should have the form {usual}")
+    return form, path if form == "tfds" else os.path.expanduser(path)
+
+
+def _options(form: str, given: dict[str, Any]) -> dict[str, Any]:
+    """Those of the settings that sources of this form take; any other must have its default."""
+    taken = {f: inspect.signature(opener).parameters for f, opener in SOURCES.items()}
+    usual = inspect.signature(open_source).parameters
+    for name, value in given.items():
+        if name not in taken[form] and value != usual[name].default:
+            forms = " and ".join(f for f, names in taken.items() if name in names)
+            raise UserError(
+                f"config.data.{name}={value!r} is for {forms} sources, not {form!r}; leave it out"
+            )
+    return {name: value for name, value in given.items() if name in taken[form]}
 
 
 def _hold_out(split: Split, pool: np.ndarray, holdout: float, rng, others=()) -> tuple[Split, Split]:

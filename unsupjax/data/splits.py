@@ -129,16 +129,6 @@ class LazySplit(Sequence):
 Split = ArraySplit | LazySplit
 
 
-class Options(NamedTuple):
-    """What a kind of source may need beside its path."""
-
-    image_size: int
-    label_column: str
-    data_dir: str
-    missing: bool
-    unreadable: float
-
-
 class Parts(NamedTuple):
     """What a kind of source opens: its own splits, before holdout and standardisation.
 

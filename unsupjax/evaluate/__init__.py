@@ -1,8 +1,7 @@
 """Judging a trained method through its functions alone: `encode`, and those optional ones that it has.
 
-`EVALUATORS` and `FIGURES` name everything for configs. An evaluator is
-`f(subject, *, ...) -> dict[str, float]`, a figure `f(subject, path, *, ...) -> None`; their keyword-only
-parameters are their hyperparameters. A `UserError` says what a subject lacks.
+`JUDGES` (evaluators) and `FIGURES` name everything for configs, each with what it needs: see `Judge`. A `UserError`
+says what a subject lacks.
 """
 
 from unsupjax.cluster.scores import hungarian_accuracy as hungarian_accuracy
@@ -34,6 +33,7 @@ from unsupjax.evaluate.figures import (
     views,
 )
 from unsupjax.evaluate.figures import learning_curves as learning_curves
+from unsupjax.evaluate.judge import Judge as Judge
 from unsupjax.evaluate.representation.fine_tune import fine_tune as fine_tune
 from unsupjax.evaluate.representation.kmeans import kmeans as kmeans
 from unsupjax.evaluate.representation.knn import knn as knn
@@ -56,88 +56,45 @@ from unsupjax.evaluate.synthesis.memorisation import memorisation as memorisatio
 from unsupjax.evaluate.synthesis.modes import modes as modes
 from unsupjax.evaluate.synthesis.reference import check as check_encoder
 
-EVALUATORS = {
-    "anomaly": anomaly,
-    "class_balance": class_balance,
-    "clusterings": clusterings,
-    "clusters": clusters,
-    "fid": fid,
-    "fine_tune": fine_tune,
-    "generation": generation,
-    "jacobian": jacobian,
-    "kmeans": kmeans,
-    "knn": knn,
-    "knn_baselines": knn_baselines,
-    "knn_weighted": knn_weighted,
-    "likelihood": likelihood,
-    "linear_probe": linear_probe,
-    "linear_probe_augmented": linear_probe_augmented,
-    "memorisation": memorisation,
-    "modes": modes,
-    "rank_me": rank_me,
-    "reconstruction": reconstruction,
-    "som": som,
+PICTURES = ("images", "arrays")  # whose shape may be a picture's
+
+JUDGES = {
+    "anomaly": Judge(anomaly, ("labels", "decode")),
+    "class_balance": Judge(class_balance, ("labels", "sample"), check=check_encoder),
+    "clusterings": Judge(clusterings, ("labels",)),
+    "clusters": Judge(clusters, ("assign",)),
+    "fid": Judge(fid, ("sample",), kinds=PICTURES, check=check_fid),
+    "fine_tune": Judge(fine_tune, ("labels",)),
+    "generation": Judge(generation, ("sample",), check=check_encoder),
+    "jacobian": Judge(jacobian),
+    "kmeans": Judge(kmeans, ("labels",)),
+    "knn": Judge(knn, ("labels",)),
+    "knn_baselines": Judge(knn_baselines, ("labels",)),
+    "knn_weighted": Judge(knn_weighted, ("labels",)),
+    "likelihood": Judge(likelihood, ("log_prob",)),
+    "linear_probe": Judge(linear_probe, ("labels",)),
+    "linear_probe_augmented": Judge(linear_probe_augmented, ("labels",), kinds=PICTURES),
+    "memorisation": Judge(memorisation, ("sample",), check=check_encoder),
+    "modes": Judge(modes, ("labels", "sample")),
+    "rank_me": Judge(rank_me),
+    "reconstruction": Judge(reconstruction, ("decode",)),
+    "som": Judge(som, ("map",)),
 }
 
 FIGURES = {  # no name of an evaluator: both have their arguments in `config.evaluate`
-    "clustering_panels": clustering_panels,
-    "component_planes": component_planes,
-    "dendrogram": dendrogram,
-    "filters": filters,
-    "hits": hits,
-    "interpolations": interpolations,
-    "label_map": label_map,
-    "pca": pca,
-    "prototypes": prototypes,
-    "reconstructions": reconstructions,
-    "samples": samples,
-    "scores": scores,
-    "tsne": tsne,
-    "u_matrix": u_matrix,
-    "views": views,
-}
-
-CHECKS = {  # (arguments, shape of an input): what can be refused before the training
-    "class_balance": check_encoder,
-    "fid": check_fid,
-    "generation": check_encoder,
-    "memorisation": check_encoder,
-}
-
-NEEDS = {  # what each cannot do without: labels, or an optional function of the method
-    "anomaly": ("labels", "decode"),
-    "class_balance": ("labels", "sample"),
-    "clustering_panels": ("labels",),
-    "clusterings": ("labels",),
-    "clusters": ("assign",),
-    "component_planes": ("map",),
-    "dendrogram": (),
-    "fid": ("sample",),
-    "filters": (),
-    "fine_tune": ("labels",),
-    "generation": ("sample",),
-    "hits": ("map",),
-    "interpolations": ("interpolate",),
-    "jacobian": (),
-    "kmeans": ("labels",),
-    "knn": ("labels",),
-    "knn_baselines": ("labels",),
-    "knn_weighted": ("labels",),
-    "label_map": ("labels", "map"),
-    "likelihood": ("log_prob",),
-    "linear_probe": ("labels",),
-    "linear_probe_augmented": ("labels",),
-    "memorisation": ("sample",),
-    "modes": ("labels", "sample"),
-    "pca": (),
-    "prototypes": ("prototypes",),
-    "rank_me": (),
-    "reconstruction": ("decode",),
-    "reconstructions": ("decode",),
-    "samples": ("sample",),
-    "scores": ("labels", "decode"),
-    "som": ("map",),
-    "tsne": (),
-    "u_matrix": ("map",),
-    "views": ("views",),
+    "clustering_panels": Judge(clustering_panels, ("labels",)),
+    "component_planes": Judge(component_planes, ("map",)),
+    "dendrogram": Judge(dendrogram),
+    "filters": Judge(filters, kinds=PICTURES),
+    "hits": Judge(hits, ("map",)),
+    "interpolations": Judge(interpolations, ("interpolate",)),
+    "label_map": Judge(label_map, ("labels", "map")),
+    "pca": Judge(pca),
+    "prototypes": Judge(prototypes, ("prototypes",)),
+    "reconstructions": Judge(reconstructions, ("decode",)),
+    "samples": Judge(samples, ("sample",)),
+    "scores": Judge(scores, ("labels", "decode")),
+    "tsne": Judge(tsne),
+    "u_matrix": Judge(u_matrix, ("map",)),
+    "views": Judge(views, ("views",), kinds=PICTURES),
 }

@@ -1,7 +1,7 @@
 """What is judged: a trained method with the data and the codes it gives them."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -20,7 +20,8 @@ class Subject(NamedTuple):
         method: the method; `step` is not called, and `init` by those alone that ask for an untrained State.
         state: its trained State.
         key: typed PRNG key from which every random choice of an evaluation follows.
-        x_train: training inputs as the method sees them, `[N, ...]`.
+        x_train: training inputs as the method sees them, `[N, ...]`: an array, or what reads them when it is indexed
+            by a slice or an array of ints, and becomes one by `np.asarray`.
         y_train: integer labels `[N]`, or None.
         x_test: held-out inputs, `[M, ...]`.
         y_test: integer labels `[M]`, or None.
@@ -142,8 +143,18 @@ def points_of(subject: Subject, space: str, user: str) -> np.ndarray:
     Raises:
         UserError: there is no such space; `user` is the evaluator or figure that asks.
     """
-    spaces = {"inputs": subject.x_test.reshape(len(subject.x_test), -1), "codes": subject.z_test}
-    return choose(f"config.evaluate.{user}.space", space, spaces)
+    spaces = {"inputs": lambda: flat(subject.x_test), "codes": lambda: subject.z_test}
+    return choose(f"config.evaluate.{user}.space", space, spaces)()
+
+
+def flat(x: np.ndarray) -> np.ndarray:
+    """Each example as one row, `[N, D]`; of inputs that are read when they are asked for, all at once."""
+    return np.asarray(x).reshape(len(x), -1)
+
+
+def chunks(x: np.ndarray, size: int = 4096) -> Iterator[np.ndarray]:
+    """The examples in order, `[size, ...]` at a time: for sums over inputs that need not be in memory at once."""
+    return (x[start : start + size] for start in range(0, len(x), size))
 
 
 def random_subset(key: jax.Array, total: int, n: int) -> np.ndarray:

@@ -9,7 +9,6 @@ from typing import Any
 import jax
 import ml_collections
 
-from unsupjax import config as configs
 from unsupjax.data import kinds
 from unsupjax.data.feeds import Feed
 from unsupjax.data.kinds import Kind, Table
@@ -20,8 +19,10 @@ from unsupjax.parallel.mesh import everywhere, local, place_batch
 from unsupjax.parallel.processes import Votes, is_primary, say, together
 from unsupjax.run import experiment as experiments
 from unsupjax.run import loop, workdir
+from unsupjax.run import plan as plans
 from unsupjax.run.checkpoint import Checkpoints, snapshot
 from unsupjax.run.experiment import Experiment
+from unsupjax.run.plan import Plan
 
 
 def fit(config: ml_collections.ConfigDict, folder: str | pathlib.Path) -> dict[str, float]:
@@ -44,27 +45,27 @@ def fit(config: ml_collections.ConfigDict, folder: str | pathlib.Path) -> dict[s
     """
     folder = pathlib.Path(folder)
     with together():
+        planned = plans.resolve(config)
         workdir.check_writable(folder)
-        _check_config(folder, config)
-        kind = _saved_kind(config, folder)
+        _check_config(folder, planned)
+        kind = _saved_kind(planned, folder)
     with together():
-        experiment = experiments.prepare(config, kind)
+        experiment = experiments.prepare(planned, kind)
     with together():
         run, feed = experiments.compile_run(experiment, experiments.make_feed(experiment))
     with contextlib.ExitStack() as held, workdir.writing(folder):
         with together():
             if is_primary():
                 held.enter_context(workdir.locked(folder))
-                _check_config(folder, config)
-                workdir.write_config(folder, config)
+                _check_config(folder, planned)
+                workdir.write_json(folder / workdir.CONFIG, planned.record)
                 if kind is None or not (folder / workdir.MODEL).exists():
                     workdir.write_json(folder / workdir.MODEL, _model(experiment))
         return _run(experiment, run, feed, folder)
 
 
 def _run(experiment: Experiment, run: loop.Program, feed: Feed, folder: pathlib.Path) -> dict[str, float]:
-    config = experiment.config
-    checkpoints = _open_checkpoints(config, folder)
+    checkpoints = _open_checkpoints(experiment.plan, folder)
     start, state = _restore_or_init(experiment, checkpoints)
     _announce(experiment, feed, start)
     step, state, converged = start, state, False
@@ -97,10 +98,9 @@ def load(folder: str | pathlib.Path) -> tuple[Experiment, Any]:
         UserError: no run in the folder, or no whole checkpoint.
     """
     folder = pathlib.Path(folder)
-    config = _saved_config(folder)
-    configs.check(config)
-    experiment = experiments.prepare(config, _saved_kind(config, folder))
-    checkpoints = _open_checkpoints(config, folder, read_only=True)
+    planned = _saved_plan(folder)
+    experiment = experiments.prepare(planned, _saved_kind(planned, folder))
+    checkpoints = _open_checkpoints(planned, folder, read_only=True)
     restored = checkpoints.restore(experiment.abstract, experiment.shardings)
     checkpoints.close()
     if restored is None:
@@ -108,27 +108,19 @@ def load(folder: str | pathlib.Path) -> tuple[Experiment, Any]:
     return experiment, local(restored.state, experiment.mesh)
 
 
-def _open_checkpoints(
-    config: ml_collections.ConfigDict, folder: pathlib.Path, read_only: bool = False
-) -> Checkpoints:
-    section = config.checkpoint
-    return Checkpoints(
-        folder / "checkpoints", section.keep, section.best_metric, section.best_mode, read_only
-    )
+def _open_checkpoints(planned: Plan, folder: pathlib.Path, read_only: bool = False) -> Checkpoints:
+    chosen = planned.checkpoint
+    return Checkpoints(folder / "checkpoints", chosen.keep, chosen.best_metric, chosen.best_mode, read_only)
 
 
-def _saved_config(folder: pathlib.Path) -> ml_collections.ConfigDict:
-    """The config of a run; fields that an earlier version had not have their defaults."""
-    try:
-        return configs.experiment(**workdir.read_config(folder).to_dict())
-    except (TypeError, AttributeError, KeyError) as error:
-        raise UserError(f"{folder / 'config.json'} is no config of this version ({error})") from error
+def _saved_plan(folder: pathlib.Path) -> Plan:
+    return plans.resolve_record(workdir.read_config(folder), folder / workdir.CONFIG)
 
 
-def _check_config(folder: pathlib.Path, config: ml_collections.ConfigDict) -> None:
+def _check_config(folder: pathlib.Path, planned: Plan) -> None:
     """Refuses a folder with a run of another config."""
-    if (folder / "config.json").exists():
-        workdir.check_config(folder, _saved_config(folder), config)
+    if (folder / workdir.CONFIG).exists():
+        workdir.check_config(folder, _saved_plan(folder).record, planned.record)
 
 
 def _model(experiment: Experiment) -> dict:
@@ -142,7 +134,7 @@ def _model(experiment: Experiment) -> dict:
     }
 
 
-def _saved_kind(config: ml_collections.ConfigDict, folder: pathlib.Path) -> Kind | None:
+def _saved_kind(planned: Plan, folder: pathlib.Path) -> Kind | None:
     """What an example was to an earlier run in `folder`, if there was one.
 
     Raises:
@@ -150,14 +142,14 @@ def _saved_kind(config: ml_collections.ConfigDict, folder: pathlib.Path) -> Kind
     """
     if not (folder / "checkpoints").exists():
         return None
-    checkpoints = _open_checkpoints(config, folder, read_only=True)
+    checkpoints = _open_checkpoints(planned, folder, read_only=True)
     manifest = checkpoints.newest_manifest()
     checkpoints.close()
     if not manifest:
         return None
     if "statistics" in manifest:  # of version 0.1, which had no model.json
         found = manifest["statistics"]
-        return found and Table.of_statistics(**found, missing=config.data.missing)
+        return found and Table.of_statistics(**found, missing=planned.options["missing"])
     model = workdir.read_model(folder)
     if workdir.digest(model) != manifest["model"]:
         raise UserError(
@@ -172,7 +164,7 @@ def _restore_or_init(experiment: Experiment, checkpoints: Checkpoints) -> tuple[
 
 
 def _announce(experiment: Experiment, feed: Feed, start: int) -> None:
-    config, source = experiment.config, experiment.source
+    planned, source = experiment.plan, experiment.source
     devices = f"{experiment.mesh.size} {jax.devices()[0].device_kind}"
     if jax.process_count() > 1:
         devices += f" of {jax.process_count()} processes"
@@ -180,26 +172,25 @@ def _announce(experiment: Experiment, feed: Feed, start: int) -> None:
     where = f"from step {start}" if start else "from the beginning"
     where = "done already" if start >= experiment.total_steps else where
     say(
-        f"{config.method.name} on {source.name}: {len(source.train)} training and {len(source.test)} test examples"
+        f"{planned.method} on {source.name}: {len(source.train)} training and {len(source.test)} test examples"
     )
-    say(f"{kind} feed, {config.parallel} on {devices}; {experiment.total_steps} steps {where}")
-    if without := experiments.left_out(config, source):
+    say(f"{kind} feed, {planned.executor} on {devices}; {experiment.total_steps} steps {where}")
+    if without := experiments.left_out(experiment):
         say(f"{source.name} has no labels: {', '.join(without)} left out")
 
 
 def _train(experiment, run, feed, folder, checkpoints, start, state) -> tuple[int, Any, bool]:
     """Trains to the end, an interruption or convergence; the step and the State there, and whether it converged."""
-    config, mesh = experiment.config, experiment.mesh
-    place = lambda block: place_batch(block, mesh, config.parallel, 1)
+    planned, mesh = experiment.plan, experiment.mesh
+    place = lambda block: place_batch(block, mesh, planned.executor, 1)
     # Under pmap every process has State on its own devices; on disk it is one.
-    state = local(state, mesh) if config.parallel == "pmap" else state
-    traced = configs.traced_steps(config)
-    trace = loop.Trace(traced, folder / "profile") if traced and is_primary() else None
+    state = local(state, mesh) if planned.executor == "pmap" else state
+    trace = loop.Trace(planned.traced, folder / "profile") if planned.traced and is_primary() else None
     with loop.interruptible() as interrupted:
         run.prepare(state, place(next(iter(feed.blocks(start, experiment.total_steps)))), *feed.shared)
-        meter = loop.Meter(config.train.batch_size, config.train.log_every)
+        meter = loop.Meter(planned.train.batch_size, planned.train.log_every)
         with Recorder(experiment, run, folder, checkpoints, start) as recorder:
-            pause = 0 if config.evaluate.film else config.checkpoint.seconds  # a film misses no frame
+            pause = 0 if planned.judging.film else planned.checkpoint.seconds  # a film misses no frame
             rested = lambda: time.monotonic() - recorder.saved >= pause
             ask = lambda: loop.Asked(interrupted(), rested())
             step, state = loop.train(
@@ -211,8 +202,8 @@ def _train(experiment, run, feed, folder, checkpoints, start, state) -> tuple[in
                 stop=experiment.total_steps,
                 meter=meter,
                 on_report=recorder.on_report,
-                save_every=config.checkpoint.every,
-                evaluate_every=config.train.evaluate_every,
+                save_every=planned.checkpoint.every,
+                evaluate_every=planned.train.evaluate_every,
                 on_pause=recorder.on_pause,
                 ask=ask if jax.process_count() == 1 else Votes(mesh, ask),
                 trace=trace,
@@ -241,9 +232,9 @@ class Recorder:
         self._speak = is_primary()
         self._writer = workdir.MetricsWriter(folder, start) if self._speak else None
         self._progress = loop.Progress(start, experiment.total_steps) if self._speak else None
-        self._rates = configs.learning_rates(experiment.config, experiment.total_steps)
-        self._flops = run.flops / experiment.config.train.batch_size
-        peak = peak_flops(jax.devices()[0], experiment.config.dtype) if self._speak else None
+        self._rates = experiment.plan.rates(experiment.total_steps)
+        self._flops = run.flops / experiment.plan.train.batch_size
+        peak = peak_flops(jax.devices()[0], experiment.plan.dtype) if self._speak else None
         self._peak = peak and peak * experiment.mesh.size
         self._latest: dict[str, float] = {}
         self._fault: str | None = None
@@ -270,7 +261,7 @@ class Recorder:
         diagnose = self._experiment.method.diagnose
         fault = diagnose(report.metrics) if diagnose else None
         if fault and not self._fault:
-            good = self._checkpoints.protect(report.step - self._experiment.config.train.log_every)
+            good = self._checkpoints.protect(report.step - self._experiment.plan.train.log_every)
             kept = "" if good is None else f"; the checkpoint of step {good}, from before that, is kept"
             say(f"step {report.step}: {fault}{kept}", sys.stderr)
         elif self._fault and not fault:
@@ -279,29 +270,28 @@ class Recorder:
 
     def on_pause(self, step: int, state: Any) -> None:
         """Evaluates where that is due, and saves; a State that is not finite is refused."""
-        config = self._experiment.config
+        planned = self._experiment.plan
         state = everywhere(state, self._experiment.mesh)
         copy = snapshot(state)
         if not copy.finite:
             raise loop.Diverged(f"the parameters are not finite after step {step}")
-        every = config.train.evaluate_every
+        every = planned.train.evaluate_every
         if every and step // every > self._evaluated // every:
             self._evaluated = step
             judged = experiments.make_subject(self._experiment, state)
-            names = config.evaluate.periodic or config.evaluate.run
-            results = experiments.judge(self._experiment, judged, names)
+            results = experiments.judge(self._experiment, judged, planned.judging.periodic)
             self._latest |= results
             if self._speak:
                 self._writer.write(step, results)
-        if config.evaluate.film:
+        if planned.judging.film:
             experiments.draw_frames(self._experiment, state, self._folder, step)
         self.saved = time.monotonic()
         self._checkpoints.save(step, copy, self._manifest(step), self._latest)
 
     def _manifest(self, step: int) -> dict:
-        config = self._experiment.config
-        position = {"step": step, "examples": step * config.train.batch_size}
-        return {"position": position, "model": self._model, "config": workdir.as_json(config)}
+        planned = self._experiment.plan
+        position = {"step": step, "examples": step * planned.train.batch_size}
+        return {"position": position, "model": self._model, "config": planned.record}
 
     def __exit__(self, kind, error, traceback) -> None:
         if self._fault:
@@ -320,7 +310,7 @@ class Recorder:
         )
         mend = (
             "Lower config.optimizer.learning_rate or look"
-            if "optimizer" in self._experiment.config
+            if "optimizer" in self._experiment.plan.record
             else "Look"
         )
         return f"{left}. {mend} at the data."
@@ -328,7 +318,7 @@ class Recorder:
 
 def _finish(experiment: Experiment, state: Any, folder: pathlib.Path) -> dict[str, float]:
     judged = experiments.make_subject(experiment, state)
-    results = experiments.judge(experiment, judged, experiment.config.evaluate.run)
+    results = experiments.judge(experiment, judged, experiment.plan.judging.run)
     if is_primary():
         workdir.write_json(folder / "evaluation.json", results)
         experiments.draw(experiment, judged, folder)

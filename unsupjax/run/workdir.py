@@ -15,6 +15,7 @@ import ml_collections
 
 from unsupjax.errors import UserError
 
+CONFIG = "config.json"
 MODEL = "model.json"  # what one example is, and what else of the data a model is used with
 MODEL_FORMAT = 1
 
@@ -48,14 +49,14 @@ def as_json(config: ml_collections.ConfigDict) -> dict:
     return json.loads(config.to_json())
 
 
-def read_config(workdir: pathlib.Path) -> ml_collections.ConfigDict:
+def read_config(workdir: pathlib.Path) -> dict:
     """The config that `workdir` was made with; UserError if there is none, or what is there has not its outline."""
-    path = workdir / "config.json"
+    path = workdir / CONFIG
     try:
         saved = json.loads(path.read_text())
         if not _is_outlined(saved):
             raise ValueError("it holds no sections of a config")
-        return ml_collections.ConfigDict(_tuples(saved))
+        return _tuples(saved)
     except FileNotFoundError:
         raise UserError(f"--workdir={workdir}: no run there ({path} is missing)") from None
     except (OSError, ValueError, AttributeError, RecursionError) as error:  # text, JSON, names, depth
@@ -82,11 +83,9 @@ def _tuples(tree):
     return tuple(map(_tuples, tree)) if isinstance(tree, list) else tree
 
 
-def check_config(
-    workdir: pathlib.Path, saved: ml_collections.ConfigDict, config: ml_collections.ConfigDict
-) -> None:
+def check_config(workdir: pathlib.Path, saved: Mapping, config: Mapping) -> None:
     """Raises a `UserError` with the difference if the run that `workdir` holds, of the config `saved`, is another."""
-    there, here = _flat(as_json(saved)), _flat(as_json(config))
+    there, here = _flat(saved), _flat(config)
     missing = object()
     differing = [
         k for k in sorted(there | here) if there.get(k, missing) != here.get(k, missing) and k not in ANY_TIME
@@ -175,11 +174,6 @@ def locked(workdir: pathlib.Path) -> Iterator[None]:
         file.write(f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%F %T')}\n")
         file.flush()
         yield
-
-
-def write_config(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> None:
-    """Keeps the resolved config in `workdir`."""
-    write_json(workdir / "config.json", as_json(config))
 
 
 class MetricsWriter:

@@ -8,18 +8,18 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from unsupjax.data.checks import encode_labels
-from unsupjax.data.splits import ArraySplit, Options, Parts
+from unsupjax.data.splits import ArraySplit, Parts
 from unsupjax.errors import UserError, nearest
 
 NOT_OBSERVED = ("", "nan", "na", "n/a", "?", "null")
 LARGEST = float(np.finfo(np.float32).max)
 
 
-def open_csv(source: str, path: str, options: Options) -> Parts:
+def open_csv(source: str, path: str, *, label_column: str, missing: bool) -> Parts:
     """Every column but `label_column` is a feature; a first line with no number in them is a header."""
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
-            return _parse(source, _rows(source, file), options)
+            return _parse(source, _rows(source, file), label_column, missing)
     except OSError as error:
         raise UserError(f"{source}: cannot open {path} ({error.strerror})") from error
     except UnicodeDecodeError as error:
@@ -64,11 +64,10 @@ def _is_utf8(line: bytes) -> bool:
     return True
 
 
-def _parse(source: str, rows: Iterable[tuple[int, list[str]]], options: Options) -> Parts:
+def _parse(source: str, rows: Iterable[tuple[int, list[str]]], label_column: str, missing: bool) -> Parts:
     line, first = next(rows, (0, None))
     if first is None:
         raise UserError(f"{source} is an empty file; it needs a row for every example")
-    label_column, missing = options.label_column, options.missing
     label = _label_index(source, first, label_column)
     features = [i for i in range(len(first)) if i != label]
     is_header = label_column in first or not any(_is_number(first[i]) for i in features)

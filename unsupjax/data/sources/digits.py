@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from unsupjax.data.splits import ArraySplit, Options, Parts
+from unsupjax.data.splits import ArraySplit, Parts
 
 
-def open_digits(source: str, path: str, options: Options) -> Parts:
+def open_digits(source: str, path: str) -> Parts:
     """8x8 greyscale digits, uint8 `[1797, 8, 8, 1]`; the 17 grey levels are spread over 0..255."""
     from sklearn.datasets import load_digits
 

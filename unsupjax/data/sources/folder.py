@@ -8,7 +8,7 @@ import numpy as np
 
 from unsupjax.data.pictures import UnreadableImage, decode_image, header
 from unsupjax.data.skipped import Skipped
-from unsupjax.data.splits import LazySplit, Options, Parts
+from unsupjax.data.splits import LazySplit, Parts
 from unsupjax.errors import UserError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
@@ -19,7 +19,7 @@ Files = list[tuple[str, str | None]]  # (path, class name)
 Headers = dict[str, tuple[tuple[int, int], bool]]  # path: what images.header returns
 
 
-def open_folder(source: str, path: str, options: Options) -> Parts:
+def open_folder(source: str, path: str, *, image_size: int, unreadable: float) -> Parts:
     """PATH/CLASS/*.png, or PATH/*.png without labels, or either below PATH/train and PATH/test (or val)."""
     if os.path.isfile(path) and path.lower().endswith(ARCHIVES):
         raise UserError(f"{source}: {path} is an archive; unpack it, and name the folder that it holds")
@@ -30,11 +30,11 @@ def open_folder(source: str, path: str, options: Options) -> Parts:
     test = _scan_test(source, path, train) if has_splits else None
     names = None if train[0][1] is None else tuple(sorted({label for _, label in train}))
     _check_classes(source, names, test)
-    skips = [Skipped(source, len(files), options.unreadable) for files in (train, test or [])]
+    skips = [Skipped(source, len(files), unreadable) for files in (train, test or [])]
     headers = _headers(train, skips[0]) | _headers(test or [], skips[1])
-    channels = _check_images(source, headers, options.image_size)
-    make = functools.partial(_split, names, channels, options.image_size, headers)
-    shape = _shape(headers, channels, options.image_size)
+    channels = _check_images(source, headers, image_size)
+    make = functools.partial(_split, names, channels, image_size, headers)
+    shape = _shape(headers, channels, image_size)
     return Parts(make(train, skips[0]), test and make(test, skips[1]), names, shape=shape)
 
 

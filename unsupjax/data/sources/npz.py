@@ -5,21 +5,21 @@ import zipfile
 import numpy as np
 
 from unsupjax.data.checks import clean_inputs, encode_labels, same_length
-from unsupjax.data.splits import ArraySplit, Options, Parts
+from unsupjax.data.splits import ArraySplit, Parts
 from unsupjax.errors import UserError
 
 KEYS = "x_train, y_train, x_test, y_test; or X (or x) and y"
 
 
-def open_npy(source: str, path: str, options: Options) -> Parts:
+def open_npy(source: str, path: str, *, missing: bool) -> Parts:
     """One array of inputs, `[N, D]` or `[N, H, W, C]`, without labels."""
     x = _load(source, path)
     if not isinstance(x, np.ndarray):
         raise UserError(f"{source} is an archive of arrays; open it as 'npz:{path}'")
-    return Parts(ArraySplit(clean_inputs(source, x, options.missing)), None, None)
+    return Parts(ArraySplit(clean_inputs(source, x, missing)), None, None)
 
 
-def open_npz(source: str, path: str, options: Options) -> Parts:
+def open_npz(source: str, path: str, *, missing: bool) -> Parts:
     """The arrays x_train, y_train, x_test, y_test; or X (or x) and y, of which the program holds a part out.
 
     Labels are optional in both forms.
@@ -32,7 +32,7 @@ def open_npz(source: str, path: str, options: Options) -> Parts:
         raise UserError(f"{source} holds {sorted(found)}; name the arrays {KEYS}")
     train_keys = (x_key, "y_train" if x_key == "x_train" else "y")
     names = [train_keys] + ([("x_test", "y_test")] if "x_test" in found else [])
-    xs = [clean_inputs(f"{source}[{x!r}]", found[x], options.missing) for x, _ in names]
+    xs = [clean_inputs(f"{source}[{x!r}]", found[x], missing) for x, _ in names]
     if len({x.shape[1:] for x in xs}) > 1:
         raise UserError(f"{source}: examples of x_train {xs[0].shape} and x_test {xs[1].shape} differ")
     label_names, ys = _labels(source, found, names, xs)

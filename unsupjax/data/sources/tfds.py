@@ -12,30 +12,30 @@ from unsupjax.data.pictures import MODES, decode_image
 from unsupjax.data.skipped import Skipped
 from unsupjax.data.sources.tfds_dirs import find_or_prepare
 from unsupjax.data.sources.tfrecord import TFRecordFiles
-from unsupjax.data.splits import ArraySplit, LazySplit, Options, Parts
+from unsupjax.data.splits import ArraySplit, LazySplit, Parts
 from unsupjax.errors import UserError
 
 TEST_SPLITS = ("test", "validation")
 
 
-def open_tfds(source: str, path: str, options: Options) -> Parts:
+def open_tfds(source: str, path: str, *, image_size: int, data_dir: str, unreadable: float) -> Parts:
     """The train split, and the first of test and validation that has labels (if train has them)."""
     import tensorflow_datasets as tfds
 
-    info = tfds.builder_from_directory(find_or_prepare(source, path, options.data_dir)).info
+    info = tfds.builder_from_directory(find_or_prepare(source, path, data_dir)).info
     if "train" not in info.splits:
         raise UserError(f"{source} has no train split, but {', '.join(info.splits)}")
     x_key, y_key = _keys(source, info)
-    decode, label, shape = _decoders(source, info.features, x_key, y_key, options.image_size)
-    open_split = functools.partial(_split, source, decode=decode, label=label, unreadable=options.unreadable)
+    decode, label, shape = _decoders(source, info.features, x_key, y_key, image_size)
+    open_split = functools.partial(_split, source, decode=decode, label=label, unreadable=unreadable)
     train = open_split(info.splits["train"])
     tests = (open_split(info.splits[name]) for name in TEST_SPLITS if name in info.splits)
     test = next((split for split in tests if y_key is None or label(split.records[0]) >= 0), None)
     names = None if y_key is None else tuple(info.features[y_key].names)
     if isinstance(info.features[x_key], tfds.features.Image):
         return Parts(train, test, names, shape=shape)
-    if options.image_size:
-        raise UserError(f"config.data.image_size={options.image_size} is for images; {source} holds numbers")
+    if image_size:
+        raise UserError(f"config.data.image_size={image_size} is for images; {source} holds numbers")
     return Parts(_in_memory(source, train), test and _in_memory(source, test), names)
 
 

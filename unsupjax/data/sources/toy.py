@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from unsupjax.data.splits import ArraySplit, Options, Parts
+from unsupjax.data.splits import ArraySplit, Parts
 from unsupjax.errors import choose
 
 EXAMPLES = 50_000
@@ -23,7 +23,7 @@ def _grid(side: int, spacing: float) -> np.ndarray:
 MIXTURES = {"ring8": (_ring(8, 2.0), 0.02), "grid25": (_grid(5, 2.0), 0.05)}
 
 
-def open_toy(source: str, path: str, options: Options) -> Parts:
+def open_toy(source: str, path: str) -> Parts:
     """50,000 points of a mixture with equal weights, always the same ones; the label is the mode."""
     centers, std = choose("config.data.source", path, MIXTURES)
     rng = np.random.default_rng(0)

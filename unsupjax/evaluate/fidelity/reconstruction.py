@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from unsupjax.evaluate import require
-from unsupjax.evaluate.subject import Subject, lasting, map_batches
+from unsupjax.evaluate.subject import Subject, chunks, lasting, map_batches
 
 
 def reconstruction(subject: Subject) -> dict[str, float]:
@@ -21,11 +21,17 @@ def reconstruction(subject: Subject) -> dict[str, float]:
         UserError: the method has no decoder.
     """
     errors = squared_errors(subject, "reconstruction")
-    constant = np.nanmean(subject.x_train, axis=0, dtype=np.float64)
-    observed = np.sum(~np.isnan(subject.x_test))
+    train = [(np.nansum(x, 0, np.float64), np.sum(~np.isnan(x), 0)) for x in chunks(subject.x_train)]
+    total, count = map(sum, zip(*train, strict=True))
+    constant = np.divide(total, count, out=np.full(np.shape(total), np.nan), where=count > 0)
+    test = [
+        (np.nansum(np.square(x - constant)), np.sum(~np.isnan(x - constant))) for x in chunks(subject.x_test)
+    ]
+    constant_error, compared = map(sum, zip(*test, strict=True))
+    observed = sum(np.sum(~np.isnan(x)) for x in chunks(subject.x_test))
     return {
         "reconstruction_mse": float(errors.sum(dtype=np.float64) / observed),
-        "train_mean_mse": float(np.nanmean(np.square(subject.x_test - constant))),
+        "train_mean_mse": float(constant_error / compared),
     }
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from unsupjax.evaluate import require
 from unsupjax.evaluate.figures import style
 from unsupjax.evaluate.figures.pictures import displayed, framed, mosaic
-from unsupjax.evaluate.subject import Subject
+from unsupjax.evaluate.subject import Subject, flat
 
 
 def interpolations(subject: Subject, path: str | Path, *, n: int = 8, steps: int = 10) -> None:
@@ -33,7 +33,7 @@ def interpolations(subject: Subject, path: str | Path, *, n: int = 8, steps: int
     else:
         figure = style.new_figure(5.4, 4.6)
         ax = figure.subplots()
-        ax.scatter(*subject.x_test.reshape(len(subject.x_test), -1)[:, :2].T, s=6, color="0.75", linewidths=0)
+        ax.scatter(*flat(subject.x_test)[:, :2].T, s=6, color="0.75", linewidths=0)
         for row in rows.reshape(n, steps, -1):
             ax.plot(row[:, 0], row[:, 1], marker=".", linewidth=1)
         style.polish(ax, title, "feature 0", "feature 1")

@@ -9,7 +9,7 @@ import numpy as np
 
 from unsupjax.evaluate import require
 from unsupjax.evaluate.figures import style, units
-from unsupjax.evaluate.subject import Subject, lasting, map_batches, random_subset
+from unsupjax.evaluate.subject import Subject, flat, lasting, map_batches, random_subset
 from unsupjax.som import Grid, adjacency, positions
 
 
@@ -64,7 +64,7 @@ def samples(subject: Subject, path: str | Path, *, n: int = 64) -> None:
         figure = _picture(_grid(displayed(drawn, subject.x_test)), f"{n} samples")
     else:
         figure = style.new_figure(5.4, 4.6)
-        _plot_vectors(figure.subplots(), _flat(drawn), _flat(subject.x_test))
+        _plot_vectors(figure.subplots(), flat(drawn), flat(subject.x_test))
     style.save(figure, path)
 
 
@@ -116,14 +116,14 @@ def prototypes(subject: Subject, path: str | Path) -> None:
         rows = images.reshape(grid.height, grid.width, *shown.shape[1:]) if grid else _grid(images)
         shifted = grid is not None and grid.topology == "hexagonal"
         figure = framed(honeycomb(rows) if shifted else mosaic(rows), *rows.shape[:2], title)
-    elif _flat(shown).shape[1] == 2:
+    elif flat(shown).shape[1] == 2:
         figure = style.new_figure(5.4, 4.6)
-        _plot_net(figure.subplots(), _flat(shown), _flat(subject.x_test), grid, title)
+        _plot_net(figure.subplots(), flat(shown), flat(subject.x_test), grid, title)
     else:
         columns = math.ceil(math.sqrt(len(shown)))
         grid = grid or Grid(math.ceil(len(shown) / columns), columns)
         figure, ax = units.map_figure(grid, beside=0.2, below=0.3)
-        _plot_cells(ax, _flat(shown), grid, title)
+        _plot_cells(ax, flat(shown), grid, title)
     style.save(figure, path)
 
 
@@ -181,11 +181,6 @@ def framed(picture: np.ndarray, rows: int, columns: int, title: str, names: tupl
     ax.set_yticks((np.arange(len(names)) + 0.5) * height / rows, names, fontsize=10)
     ax.tick_params(length=0)
     return figure
-
-
-def _flat(x: np.ndarray) -> np.ndarray:
-    """Each example as one row."""
-    return x.reshape(len(x), -1)
 
 
 def _plot_vectors(ax, drawn: np.ndarray, data: np.ndarray) -> None:

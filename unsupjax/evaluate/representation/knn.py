@@ -8,7 +8,7 @@ import numpy as np
 
 from unsupjax.errors import UserError
 from unsupjax.evaluate import require
-from unsupjax.evaluate.subject import Subject, codes, lasting, map_batches
+from unsupjax.evaluate.subject import Subject, codes, flat, lasting, map_batches
 
 _BLOCK = 2**25  # similarities held at once: 128 MiB of float32
 
@@ -84,7 +84,7 @@ def knn_baselines(subject: Subject, *, k: int = 10) -> dict[str, float]:
 
     results = {
         "codes": accuracy(subject.z_train, subject.z_test),
-        "inputs": accuracy(*(x.reshape(len(x), -1) for x in inputs)),
+        "inputs": accuracy(*map(flat, inputs)),
     }
     untrained = jax.jit(method.init)(key, batch)
     results["random_encoder"] = accuracy(*(codes(method, untrained, x) for x in inputs))

@@ -4,7 +4,7 @@ import numpy as np
 
 from unsupjax import generation as measures
 from unsupjax.evaluate import require
-from unsupjax.evaluate.subject import Subject
+from unsupjax.evaluate.subject import Subject, flat
 from unsupjax.evaluate.synthesis.generation import drawn
 
 
@@ -33,7 +33,7 @@ def modes(
     Source: as `unsupjax.generation.mode_coverage` says.
     """
     y = require.labels(subject.y_train, "modes")
-    x, test = (a.reshape(len(a), -1).astype(np.float64) for a in (subject.x_train, subject.x_test))
+    x, test = (flat(a).astype(np.float64) for a in (subject.x_train, subject.x_test))
     classes, own = np.unique(y, return_inverse=True)
     centers = np.stack([x[own == i].mean(axis=0) for i in range(len(classes))])
     std = float(np.sqrt(np.mean(np.square(x - centers[own]))))

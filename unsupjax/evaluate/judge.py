@@ -1,0 +1,35 @@
+"""What an evaluator or figure is to whoever calls it by name."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from unsupjax.evaluate import require
+from unsupjax.methods.base import Method
+
+
+class Judge(NamedTuple):
+    """An evaluator or a figure, and what it asks of a run before that begins.
+
+    Attributes:
+        run: `(subject, *, ...) -> dict[str, float]`, or for a figure `(subject, path, *, ...) -> None`; its
+            keyword-only parameters are its hyperparameters.
+        needs: what it cannot do without: "labels", or an optional function of the method.
+        kinds: the kinds of data that it judges, by name; empty: any.
+        check: `(arguments, shape of an input)`, which raises a `UserError` for what can be refused before training.
+    """
+
+    run: Callable
+    needs: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+    check: Callable | None = None
+
+    def refuse(self, name: str, arguments: dict, method: Method, kind: str, shape: tuple[int, ...]) -> None:
+        """Raises the `UserError` of what it needs but labels, whose lack leaves it out."""
+        if self.kinds and kind not in self.kinds:
+            raise require.missing(
+                name, f"{' or '.join(self.kinds)}, and one example is a {kind} {shape}", "choose such data"
+            )
+        for function in set(self.needs) - {"labels"}:
+            require.function(method, function, name)
+        if self.check is not None:
+            self.check(arguments, shape)
