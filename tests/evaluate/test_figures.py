@@ -64,7 +64,7 @@ def test_unlabelled_data_is_drawn(subject, tmp_path, name):
     drawn(tmp_path / "figure.png")
 
 
-@pytest.mark.parametrize("name", [name for name in FIGURES if "labels" in NEEDS[name]])
+@pytest.mark.parametrize("name", [name for name in FIGURES if "labels" in FIGURES[name].needs])
 def test_labels_are_asked_for_by_name(subject, tmp_path, name):
     unlabelled = subject._replace(y_train=None, y_test=None, label_names=None)
     with pytest.raises(UserError, match=f"'{name}' needs labels"):
@@ -73,7 +73,7 @@ def test_labels_are_asked_for_by_name(subject, tmp_path, name):
 
 @pytest.mark.parametrize(
     ("name", "what"),
-    [(name, what) for name in FIGURES for what in NEEDS[name] if what != "labels"],
+    [(name, what) for name in FIGURES for what in FIGURES[name].needs if what != "labels"],
 )
 def test_what_the_method_lacks_is_named(subject, tmp_path, name, what):
     without = subject._replace(method=subject.method._replace(**{what: None}))
@@ -114,8 +114,8 @@ def test_views_stand_beside_their_image(subject, tmp_path, monkeypatch, channels
         pictures.append((picture, arguments))
         return figure(picture, *arguments)
 
-    figure, pictures = FIGURES["views"].__globals__["framed"], []
-    monkeypatch.setitem(FIGURES["views"].__globals__, "framed", framed)
+    figure, pictures = FIGURES["views"].run.__globals__["framed"], []
+    monkeypatch.setitem(FIGURES["views"].run.__globals__, "framed", framed)
     x = subject.x_test.repeat(channels, axis=3)
     shown = subject._replace(method=subject.method._replace(views=views), x_test=x)
     FIGURES["views"].run(shown, tmp_path / "views.png", n=3, draws=5)
