@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+from typing import NamedTuple
 
 import chex
 import jax
@@ -176,17 +177,33 @@ def batches(digits):
     return digits[: STEPS * BATCH].reshape(STEPS, BATCH, *SHAPE)
 
 
+class Trained(NamedTuple):
+    """A case after STEPS steps on one device: what every other way of running it is held against."""
+
+    start: tuple
+    state: tuple
+    metrics: dict
+    first_loss: float
+
+
 @functools.cache
 def trained(case, batches):
-    """State and last metrics after STEPS steps on one device."""
     method = make(case)
     chex.clear_trace_counter()  # it counts by source line, which all cases share
     step = jax.jit(chex.assert_max_traces(method.step, n=1))
     # Not op by op: XLA may have compiled the same operations with or without its optimisations before.
-    state = jax.jit(method.init)(jax.random.key(1), batches.value[0])
+    state = start = jax.jit(method.init)(jax.random.key(1), batches.value[0])
+    losses = []
     for batch in batches.value:
         state, metrics = step(state, batch)
-    return state, metrics
+        losses.append(metrics["loss"])
+    return Trained(start, state, metrics, losses[0])
+
+
+def started(case, batches, mesh):
+    """The State before the first step on every device of a mesh, in arrays of its own: `init` compiles once a case."""
+    mine = jax.tree.map(lambda x: x.copy(), trained(case, batches).start)  # a step takes the one that it is given
+    return jax.device_put(mine, replicated(mesh))
 
 
 class Hashed:
@@ -221,67 +238,69 @@ def test_every_method_is_in_the_matrix():
 
 @pytest.mark.parametrize("case", CASES)
 def test_contract(case, hashed):
-    state, metrics = trained(case, hashed)
+    _, state, metrics, _ = trained(case, hashed)
     method = make(case)
-    x = hashed.value[0]
+    x, key = hashed.value[0], jax.random.key(0)
     assert state.step == STEPS and state.step.dtype == jnp.int32
     assert jnp.issubdtype(state.key.dtype, jax.dtypes.prng_key)
     assert "loss" in metrics
     for name, value in metrics.items():
         chex.assert_shape(value, ())
         assert value.dtype == jnp.float32 and np.isfinite(value), name
-    z = method.encode(state, x)
+    encode = jax.jit(method.encode)
+    z = encode(state, x)
     chex.assert_rank(z, 2)
     assert z.dtype == jnp.float32
-    np.testing.assert_array_equal(z, method.encode(state, x))
-    np.testing.assert_allclose(method.encode(state, x[:5]), z[:5], rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(z, encode(state, x))
+    np.testing.assert_allclose(encode(state, x[:5]), z[:5], rtol=1e-4, atol=1e-6)
+    shape = lambda f, *arguments: jax.eval_shape(f, state, *arguments).shape
     if method.decode is not None:
-        chex.assert_shape(method.decode(state, z), x.shape)
+        assert shape(method.decode, z) == x.shape
     if method.sample is not None:
-        chex.assert_shape(method.sample(state, jax.random.key(0), 3), (3, *SHAPE))
+        assert shape(lambda state, key: method.sample(state, key, 3), key) == (3, *SHAPE)
     if method.log_prob is not None:
-        chex.assert_shape(method.log_prob(state, jax.random.key(0), x, 2), (BATCH,))
+        assert shape(lambda state, key: method.log_prob(state, key, x, 2), key) == (BATCH,)
     if method.views is not None:
-        chex.assert_shape(method.views(jax.random.key(0), x), x.shape)
+        chex.assert_shape(jax.eval_shape(method.views, key, x), x.shape)
     if method.diagnose is not None:
         assert isinstance(method.diagnose({k: float(v) for k, v in metrics.items()}), str | None)
 
 
-@pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("executor", ["jit", "pmap"])
+def often(whole, way):
+    """Cases with a way of running them: that way, a variant of a method is not worth the time of every run."""
+    return [
+        pytest.param(case, each, marks=pytest.mark.slow if each == way and "-" in case else [])
+        for case in CASES
+        for each in (whole, way)
+    ]
+
+
+@pytest.mark.parametrize(("case", "executor"), often("jit", "pmap"))
 def test_eight_devices_give_the_state_of_one(case, executor, hashed):
     mesh, method = make_mesh(), make(case, axis_name(executor))
     assert mesh.size == 8
     chex.clear_trace_counter()
     step = compile_step(chex.assert_max_traces(method.step, n=1), mesh, executor)
-    state = jax.jit(method.init, out_shardings=replicated(mesh))(jax.random.key(1), hashed.value[0])
+    state = started(case, hashed, mesh)
     for batch in hashed.value:
         state, metrics = step(state, place_batch(batch, mesh, executor))
-    expected_state, expected_metrics = trained(case, hashed)
-    assert_same_state(state, expected_state)
-    for name, value in expected_metrics.items():
+    expected = trained(case, hashed)
+    assert_same_state(state, expected.state)
+    for name, value in expected.metrics.items():
         np.testing.assert_allclose(metrics[name], value, rtol=1e-4, atol=1e-5, err_msg=name)
 
 
-@pytest.mark.parametrize(
-    "check_vma, case",
-    # Unchecked, a variant of a method is not worth the time of every run.
-    [
-        pytest.param(checked, case, marks=[] if checked or "-" not in case else pytest.mark.slow)
-        for checked in (True, False)
-        for case in CASES
-    ],
-)
+@pytest.mark.parametrize(("case", "check_vma"), often(True, False))
 def test_users_own_shard_map_gives_the_state_of_one(case, check_vma, hashed):
     mesh, method = make_mesh(), make(case, AXIS)
     whole, shared = PartitionSpec(), PartitionSpec(AXIS)
     step = jax.jit(
         jax.shard_map(method.step, mesh=mesh, in_specs=(whole, shared), out_specs=whole, check_vma=check_vma)
     )
-    state = jax.jit(method.init)(jax.random.key(1), hashed.value[0])
+    state = started(case, hashed, mesh)
     for batch in hashed.value:
         state, _ = step(state, batch)
-    assert_same_state(state, trained(case, hashed)[0])
+    assert_same_state(state, trained(case, hashed).state)
 
 
 @pytest.mark.parametrize(
@@ -289,18 +308,20 @@ def test_users_own_shard_map_gives_the_state_of_one(case, check_vma, hashed):
     ["autoencoder-conv", "dec", "desom", "gan", "k_sparse", "moco", "simclr", "sparse-kl", "vae-bernoulli"],
 )
 def test_bfloat16_computes_and_float32_keeps(case, hashed):
-    method = make(case, dtype=jnp.bfloat16)
-    state = method.init(jax.random.key(1), hashed.value[0])
-    state, metrics = jax.jit(method.step)(state, hashed.value[0])
+    method, exact = make(case, dtype=jnp.bfloat16), trained(case, hashed)
+    x = hashed.value[0]
+    step = jax.jit(method.step)
+    state, metrics = step(exact.start, x)
     floats = [x for x in jax.tree.leaves(state) if jnp.issubdtype(x.dtype, jnp.floating)]
     assert all(x.dtype == jnp.float32 for x in floats)
     assert metrics["loss"].dtype == jnp.float32
-    jaxpr = str(jax.make_jaxpr(method.step)(state, hashed.value[0]))
-    assert "bf16" in jaxpr
-    full = make(case)
-    _, exact = jax.jit(full.step)(full.init(jax.random.key(1), hashed.value[0]), hashed.value[0])
-    np.testing.assert_allclose(metrics["loss"], exact["loss"], rtol=0.02)
-    assert method.encode(state, hashed.value[0]).dtype == jnp.float32
+    assert "bf16" in step.lower(exact.start, x).as_text()
+    np.testing.assert_allclose(metrics["loss"], exact.first_loss, rtol=0.02)
+    assert jax.eval_shape(method.encode, state, x).dtype == jnp.float32
+    started = jax.eval_shape(method.init, jax.random.key(1), x)
+    assert jax.tree.map(lambda a: (a.shape, a.dtype), started) == jax.tree.map(
+        lambda a: (a.shape, a.dtype), exact.start
+    )
 
 
 def test_the_matrix_fails_a_method_that_forgets_the_global_mean(hashed, monkeypatch):
@@ -309,8 +330,8 @@ def test_the_matrix_fails_a_method_that_forgets_the_global_mean(hashed, monkeypa
     mesh = make_mesh()
     method = make("autoencoder", AXIS)
     step = compile_step(method.step, mesh, "pmap")
-    state = method.init(jax.random.key(1), hashed.value[0])
+    state = started("autoencoder", hashed, mesh)
     for batch in hashed.value:
         state, _ = step(state, place_batch(batch, mesh, "pmap"))
     with pytest.raises(AssertionError):
-        assert_same_state(state, trained("autoencoder", hashed)[0])
+        assert_same_state(state, trained("autoencoder", hashed).state)
