@@ -21,16 +21,17 @@ jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_default_matmul_precision", "highest")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_threefry_partitionable", True)
+# Most tests run tiny programs a few times: they spend their time compiling, and less of it without optimisations.
+jax.config.update("jax_disable_most_optimizations", True)
 
 
 @pytest.fixture(autouse=True)
 def compiling(request):
-    """Tests that a module's `COMPILES_QUICKLY(name)` is true of run tiny programs a few times: they spend their time
-    compiling, and less of it without most of XLA's optimisations."""
-    quickly = getattr(request.module, "COMPILES_QUICKLY", lambda name: False)(request.node.name)
-    jax.config.update("jax_disable_most_optimizations", quickly)
+    """Tests that are marked `optimised` compute for long, or to a tolerance that fewer optimisations do not reach."""
+    optimised = request.node.get_closest_marker("optimised") is not None
+    jax.config.update("jax_disable_most_optimizations", not optimised)
     yield
-    jax.config.update("jax_disable_most_optimizations", False)
+    jax.config.update("jax_disable_most_optimizations", True)
 
 
 @pytest.fixture(autouse=True, scope="module")

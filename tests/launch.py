@@ -26,7 +26,12 @@ LONG = [
 def environment(**changes):
     """That of a process with one CPU device; None removes a variable."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("SLURM_", "OMPI_", "PYTEST_"))}
-    changed = kept | {"JAX_PLATFORMS": "cpu", "JAX_COMPILATION_CACHE_DIR": str(CACHE)} | changes
+    usual = {
+        "JAX_PLATFORMS": "cpu",
+        "JAX_COMPILATION_CACHE_DIR": str(CACHE),
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+    }
+    changed = kept | usual | changes
     return {name: value for name, value in changed.items() if value is not None}
 
 

@@ -10,8 +10,6 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 from benchmarks import accelerator, timing
 
-COMPILES_QUICKLY = lambda name: True
-
 
 @pytest.fixture(scope="module")
 def cifar(tmp_path_factory):

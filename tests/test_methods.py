@@ -17,9 +17,6 @@ from unsupjax.methods import METHODS
 from unsupjax.parallel.mesh import AXIS, axis_name, compile_step, make_mesh, place_batch, replicated
 
 SHAPE = (8, 8, 1)
-COMPILES_QUICKLY = lambda name: (
-    "moco" not in name
-)  # whose batch norm would amplify more round-off than is allowed
 FLAT = lambda dtype, _: (models.MLPEncoder((), dtype=dtype), models.MLPDecoder(SHAPE, (), dtype=dtype))
 DEEP = lambda dtype, _: (models.MLPEncoder((24,), dtype=dtype), models.MLPDecoder(SHAPE, (24,), dtype=dtype))
 CONV = lambda dtype, _: (
@@ -202,7 +199,9 @@ def trained(case, batches):
 
 def started(case, batches, mesh):
     """The State before the first step on every device of a mesh, in arrays of its own: `init` compiles once a case."""
-    mine = jax.tree.map(lambda x: x.copy(), trained(case, batches).start)  # a step takes the one that it is given
+    mine = jax.tree.map(
+        lambda x: x.copy(), trained(case, batches).start
+    )  # a step takes the one that it is given
     return jax.device_put(mine, replicated(mesh))
 
 

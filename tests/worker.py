@@ -63,7 +63,7 @@ def main():
     parser.add_argument("cases", nargs="+")
     arguments = parser.parse_args()
     start(arguments.coordinator, arguments.num_processes, arguments.process_id)
-    x = open_digits("digits", "", None).train.x
+    x = open_digits("digits", "").train.x
     for i, case in enumerate(arguments.cases):
         for executor, kind in PAIRS if arguments.all else [PAIRS[i % 2]]:
             state = trained(case, executor, kind, x)

@@ -164,7 +164,7 @@ def test_evaluation_runs_nothing_that_was_planted(folder, tmp_path):
     plant(folder)
 
     def change(config):
-        config["data"]["data_dir"] = config["checkpoint"]["best_metric"] = expression(folder)
+        config["checkpoint"]["best_metric"] = expression(folder)
 
     rewrite(folder, change)
     (tmp_path / "runner.py").write_text(RUNNER)
