@@ -1,6 +1,7 @@
 """What is judged: a trained method with the data and the codes it gives them."""
 
 import functools
+import math
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -11,6 +12,8 @@ import numpy as np
 from unsupjax.errors import UserError, choose
 from unsupjax.methods.base import Method
 from unsupjax.parallel.processes import gather, share
+
+_CHUNK_BYTES = 2**24  # of inputs
 
 
 class Subject(NamedTuple):
@@ -152,9 +155,15 @@ def flat(x: np.ndarray) -> np.ndarray:
     return np.asarray(x).reshape(len(x), -1)
 
 
-def chunks(x: np.ndarray, size: int = 4096) -> Iterator[np.ndarray]:
-    """The examples in order, `[size, ...]` at a time: for sums over inputs that need not be in memory at once."""
-    return (x[start : start + size] for start in range(0, len(x), size))
+def chunks(x: np.ndarray) -> Iterator[np.ndarray]:
+    """The examples in order, some at a time: for sums over inputs that need not be in memory at once."""
+    return (x[part] for part in parts(x.shape, x.dtype))
+
+
+def parts(shape: tuple[int, ...], dtype: Any) -> list[slice]:
+    """Slices that cover `range(N)`, each of a few MB of an array `[N, ...]`."""
+    size = max(1, _CHUNK_BYTES // (math.prod(shape[1:]) * np.dtype(dtype).itemsize))
+    return [slice(start, min(start + size, shape[0])) for start in range(0, shape[0], size)]
 
 
 def random_subset(key: jax.Array, total: int, n: int) -> np.ndarray:

@@ -9,9 +9,9 @@ import numpy as np
 
 from unsupjax.data.kinds import Kind
 from unsupjax.data.splits import LazySplit, Split
+from unsupjax.evaluate.subject import chunks, parts
 from unsupjax.parallel.processes import gather
 
-AT_ONCE = 4096  # examples on the device
 HELD_BYTES = 256 * 2**20  # of a split's inputs, that are kept on the host
 
 
@@ -44,12 +44,12 @@ class Inputs:
         positions = np.arange(len(self))[index]
         rows = np.atleast_1d(positions)
         seen = np.empty((len(rows), *self.shape[1:]), self.dtype)
-        for part in _parts(len(rows)):
+        for part in parts(seen.shape, self.dtype):
             seen[part] = self.read(rows[part])[0]
         return seen if positions.ndim else seen[0]
 
     def read(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """Inputs and labels at `rows` (int `[B]`, at most `AT_ONCE`)."""
+        """Inputs and labels at `rows` (int `[B]`), which pass the device all at once."""
         raw, labels = self.split.gather(rows)
         return _padded(self._see, self._key, rows, raw), labels
 
@@ -59,19 +59,16 @@ class Inputs:
 
     def min(self) -> np.floating:
         """The smallest entry."""
-        return np.min([self[part].min() for part in _parts(len(self))])
+        return np.min([x.min() for x in chunks(self)])
 
     def max(self) -> np.floating:
         """The largest entry."""
-        return np.max([self[part].max() for part in _parts(len(self))])
+        return np.max([x.max() for x in chunks(self)])
 
 
 def seen_batch(see: Callable, transform: Callable | None, key: jax.Array, raw: np.ndarray) -> np.ndarray:
     """A batch as the method sees it, on the host."""
-    seen = [
-        _padded(_seer(see, transform), key, np.arange(len(raw))[part], raw[part]) for part in _parts(len(raw))
-    ]
-    return np.concatenate(seen)
+    return _padded(_seer(see, transform), key, np.arange(len(raw)), raw)
 
 
 def chosen(split: Split, limit: int) -> Split:
@@ -92,7 +89,7 @@ def seen_split(
     if np.prod(inputs.shape) * np.dtype(inputs.dtype).itemsize > HELD_BYTES:
         return inputs, split.labels()
     seen, labels = np.empty(inputs.shape, inputs.dtype), []
-    for part in _parts(len(split)):
+    for part in parts(inputs.shape, inputs.dtype):
         seen[part], y = inputs.read(np.arange(len(split))[part])
         labels.append(y)
     return seen, None if labels[0] is None else np.concatenate(labels)
@@ -108,10 +105,6 @@ def labels_of(x: np.ndarray | Inputs, y: np.ndarray | None) -> np.ndarray | None
     unread = np.isin(x.split.index, list(x.split.skipped.names))
     read = np.flatnonzero(~np.any(gather(unread), axis=0))
     return y[read[np.searchsorted(read, np.arange(len(y))) % len(read)]]
-
-
-def _parts(n: int) -> list[slice]:
-    return [slice(start, min(start + AT_ONCE, n)) for start in range(0, n, AT_ONCE)]
 
 
 def _padded(see: Callable, key: jax.Array, rows: np.ndarray, raw: np.ndarray) -> np.ndarray:

@@ -21,18 +21,21 @@ def reconstruction(subject: Subject) -> dict[str, float]:
         UserError: the method has no decoder.
     """
     errors = squared_errors(subject, "reconstruction")
-    train = [(np.nansum(x, 0, np.float64), np.sum(~np.isnan(x), 0)) for x in chunks(subject.x_train)]
-    total, count = map(sum, zip(*train, strict=True))
-    constant = np.divide(total, count, out=np.full(np.shape(total), np.nan), where=count > 0)
-    test = [
-        (np.nansum(np.square(x - constant)), np.sum(~np.isnan(x - constant))) for x in chunks(subject.x_test)
-    ]
-    constant_error, compared = map(sum, zip(*test, strict=True))
-    observed = sum(np.sum(~np.isnan(x)) for x in chunks(subject.x_test))
+    sums = [(np.nansum(x, 0, np.float64), np.sum(~np.isnan(x), 0)) for x in chunks(subject.x_train)]
+    total, count = map(sum, zip(*sums, strict=True))
+    mean = np.divide(total, count, out=np.full(np.shape(total), np.nan), where=count > 0)
+    sums = [_from_mean(x, mean) for x in chunks(subject.x_test)]
+    observed, from_mean, compared = map(sum, zip(*sums, strict=True))
     return {
         "reconstruction_mse": float(errors.sum(dtype=np.float64) / observed),
-        "train_mean_mse": float(constant_error / compared),
+        "train_mean_mse": float(from_mean / compared),
     }
+
+
+def _from_mean(x: np.ndarray, mean: np.ndarray) -> tuple[int, float, int]:
+    """How many entries of x there are, and the sum and the number of their squared differences from the mean."""
+    squared = np.square(x - mean)
+    return np.sum(~np.isnan(x)), np.nansum(squared), np.sum(~np.isnan(squared))
 
 
 def squared_errors(subject: Subject, user: str) -> np.ndarray:
