@@ -141,7 +141,7 @@ def _tuned(
         return error(model, subject.x_train[held_out], subject.y_train[held_out]) if len(held_out) else -epoch
 
     model = _classifier(subject, len(classes), freeze)
-    models = _epochs(subject, model, tx, subject.x_train[rest], y[rest], epochs, batch_size)
+    models = _epochs(subject, model, tx, rest, y, epochs, batch_size)
     epoch, model = min(enumerate(models, 1), key=rank)
     return epoch, error(model, subject.x_test, subject.y_test)
 
@@ -168,19 +168,19 @@ def _epochs(
     subject: Subject,
     model: dict[str, Any],
     tx: optax.GradientTransformation,
-    x: np.ndarray,
+    rest: np.ndarray,
     y: np.ndarray,
     epochs: int,
     batch_size: int,
 ) -> Iterator[dict[str, Any]]:
-    """The model after each epoch on inputs `[N, ...]` with class indices `[N]`."""
+    """The model after each epoch on the training examples `rest`, whose class indices y `[N]` has."""
     step = _step(subject.method.encode, tx)
-    x, y, opt_state = jnp.asarray(x), jnp.asarray(y), tx.init(model)
+    opt_state = tx.init(model)
     for epoch in range(epochs):
-        order = np.asarray(jax.random.permutation(jax.random.fold_in(subject.key, epoch), len(y)))
+        order = np.asarray(jax.random.permutation(jax.random.fold_in(subject.key, epoch), len(rest)))
         # One call a minibatch: XLA's convolution gradients are far slower inside a loop on CPU.
-        for index in order[: len(y) // batch_size * batch_size].reshape(-1, batch_size):
-            model, opt_state, value = step(model, opt_state, subject.state, x, y, index)
+        for index in rest[order[: len(rest) // batch_size * batch_size]].reshape(-1, batch_size):
+            model, opt_state, value = step(model, opt_state, subject.state, subject.x_train[index], y[index])
         if not np.isfinite(value):
             raise UserError(f"fine_tune: the loss of epoch {epoch + 1} is not finite; lower learning_rate")
         yield model
@@ -189,10 +189,10 @@ def _epochs(
 @lasting
 def _step(encode: Callable, tx: optax.GradientTransformation) -> Callable:
     @jax.jit
-    def step(model, opt_state, state, x, y, index):
+    def step(model, opt_state, state, x, y):
         def loss(model):
-            logits = _logits(encode, state, model, x[index])
-            return optax.softmax_cross_entropy_with_integer_labels(logits, y[index]).mean()
+            logits = _logits(encode, state, model, x)
+            return optax.softmax_cross_entropy_with_integer_labels(logits, y).mean()
 
         value, grads = jax.value_and_grad(loss)(model)
         updates, opt_state = tx.update(grads, opt_state, model)
