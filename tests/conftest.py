@@ -25,13 +25,11 @@ jax.config.update("jax_threefry_partitionable", True)
 jax.config.update("jax_disable_most_optimizations", True)
 
 
-@pytest.fixture(autouse=True)
-def compiling(request):
-    """Tests that are marked `optimised` compute for long, or to a tolerance that fewer optimisations do not reach."""
-    optimised = request.node.get_closest_marker("optimised") is not None
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """Tests that are marked `optimised`, and their fixtures, compute for long or to a narrow tolerance."""
+    optimised = item.get_closest_marker("optimised") is not None
     jax.config.update("jax_disable_most_optimizations", not optimised)
-    yield
-    jax.config.update("jax_disable_most_optimizations", True)
 
 
 @pytest.fixture(autouse=True, scope="module")
