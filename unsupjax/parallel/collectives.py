@@ -43,8 +43,8 @@ def all_gather(x: jax.Array, axis_name: str | None) -> jax.Array:
 def gather_rows(x: jax.Array, axis_name: str | None) -> jax.Array:
     """The rows of every device, `[devices * B, ...]`, with a gradient: what all devices make of a row is summed.
 
-    Its transpose is a reduce-scatter. That of `all_gather` keeps a device's own share alone wherever types do not tell
-    devices apart (under `pmap` and unchecked `shard_map`), silently: hence two functions.
+    Its transpose is a reduce-scatter. Before jax 0.12, that of `all_gather` keeps a device's own share alone wherever
+    types do not tell devices apart (under `pmap` and unchecked `shard_map`), silently: hence two functions.
     """
     return x if axis_name is None else jax.lax.all_gather(x, axis_name, tiled=True)
 
