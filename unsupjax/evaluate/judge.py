@@ -1,10 +1,12 @@
 """What an evaluator or figure is to whoever calls it by name."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from unsupjax.evaluate import require
-from unsupjax.methods.base import Method
+
+if TYPE_CHECKING:  # which brings all methods with it, and their networks
+    from unsupjax.methods.base import Method
 
 
 class Judge(NamedTuple):
@@ -23,7 +25,7 @@ class Judge(NamedTuple):
     kinds: tuple[str, ...] = ()
     check: Callable | None = None
 
-    def refuse(self, name: str, arguments: dict, method: Method, kind: str, shape: tuple[int, ...]) -> None:
+    def refuse(self, name: str, arguments: dict, method: "Method", kind: str, shape: tuple[int, ...]) -> None:
         """Raises the `UserError` of what it needs but labels, whose lack leaves it out."""
         if self.kinds and kind not in self.kinds:
             raise require.missing(

@@ -1,11 +1,14 @@
 """What an evaluator or figure may need of its subject, or the `UserError` that says what is missing."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from unsupjax.errors import UserError
-from unsupjax.methods.base import Method
+
+if TYPE_CHECKING:  # which brings all methods with it, and their networks
+    from unsupjax.methods.base import Method
 
 
 def missing(user: str, what: str, mend: str) -> UserError:
@@ -22,7 +25,7 @@ def labels(y: np.ndarray | None, user: str) -> np.ndarray:
     return np.asarray(y)
 
 
-def function(method: Method, name: str, user: str) -> Callable:
+def function(method: "Method", name: str, user: str) -> Callable:
     """The optional function `name` of the method (`"decode"`, `"sample"`, `"log_prob"`)."""
     fn = getattr(method, name)
     if fn is None:

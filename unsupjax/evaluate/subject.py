@@ -3,15 +3,17 @@
 import functools
 import math
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from unsupjax.errors import UserError, choose
-from unsupjax.methods.base import Method
 from unsupjax.parallel.processes import gather, share
+
+if TYPE_CHECKING:  # which brings all methods with it, and their networks
+    from unsupjax.methods.base import Method
 
 _CHUNK_BYTES = 2**24  # of inputs
 
@@ -34,7 +36,7 @@ class Subject(NamedTuple):
         init_batch: the inputs that `init` was given, for an untrained State; None: any will do.
     """
 
-    method: Method
+    method: "Method"
     state: Any
     key: jax.Array
     x_train: np.ndarray
@@ -48,7 +50,7 @@ class Subject(NamedTuple):
 
 
 def subject(
-    method: Method,
+    method: "Method",
     state: Any,
     key: jax.Array,
     train: tuple[np.ndarray, np.ndarray | None],
@@ -88,7 +90,7 @@ def subject(
     )
 
 
-def codes(method: Method, state: Any, x: np.ndarray, batch_size: int = 512) -> np.ndarray:
+def codes(method: "Method", state: Any, x: np.ndarray, batch_size: int = 512) -> np.ndarray:
     """`encode(state, x)` as float32 `[N, D]`, `batch_size` examples at once."""
     return map_batches(_coding(method.encode), x, batch_size, state)
 

@@ -14,7 +14,6 @@ from unsupjax.errors import UserError
 from unsupjax.evaluate import require
 from unsupjax.evaluate.subject import Subject, map_batches, random_subset
 from unsupjax.evaluate.synthesis.generation import drawn
-from unsupjax.models.inception import InceptionV3, inception_variables
 
 FIELD = "config.evaluate.fid.weights"
 HOW = """the distance is defined by one set of Inception weights, which is not part of this package. Download
@@ -72,6 +71,8 @@ def fid(subject: Subject, *, weights: str = "", n: int = 10_000, batch_size: int
 
 def features(variables: dict, x: jax.Array) -> jax.Array:
     """`[B, H, W, 1 or 3]` to `[B, 2048]`, float32, of images as an 8-bit file holds them."""
+    from unsupjax.models.inception import InceptionV3
+
     x = jnp.round(255 * jnp.clip(x, 0, 1)) / 255
     return InceptionV3().apply(variables, jnp.broadcast_to(x, (*x.shape[:3], 3)))
 
@@ -90,6 +91,8 @@ def load(path: str) -> dict:
     Raises:
         UserError: no path, no file, or one that lacks an entry or has another shape for it, with its name.
     """
+    from unsupjax.models.inception import inception_variables
+
     if not path:
         raise UserError(f"{FIELD} is empty: {HOW}")
     try:

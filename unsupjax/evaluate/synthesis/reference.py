@@ -10,9 +10,8 @@ import inspect
 import json
 import pathlib
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,7 +19,9 @@ import numpy as np
 from unsupjax import arrays
 from unsupjax.errors import UserError, choose, nearest
 from unsupjax.evaluate.subject import map_batches
-from unsupjax.models import ENCODERS
+
+if TYPE_CHECKING:
+    import flax.linen as nn
 
 FOLDER = pathlib.Path(__file__).parent / "encoders"
 _BATCH = 500
@@ -134,12 +135,14 @@ def save(
     return load(str(path))
 
 
-def network(section: dict[str, Any]) -> nn.Module:
+def network(section: dict[str, Any]) -> "nn.Module":
     """The module that a config's encoder section describes.
 
     Raises:
         UserError: no such network, or one that refuses the arguments.
     """
+    from unsupjax.models import ENCODERS
+
     factory = choose("the encoder's network", section["name"], ENCODERS)
     # Tuples, as modules must be hashable: one compilation serves all references to the same network.
     given = {k: tuple(v) if isinstance(v, list) else v for k, v in section.items() if k != "name"}
@@ -151,7 +154,7 @@ def network(section: dict[str, Any]) -> nn.Module:
 
 
 @functools.lru_cache(maxsize=8)
-def forward(module: nn.Module) -> Callable:
+def forward(module: "nn.Module") -> Callable:
     """`(variables, x) -> [B, D]` float32, in evaluation mode; the same function for equal modules."""
     return lambda variables, x: module.apply(variables, x, train=False).astype(jnp.float32)
 
