@@ -1,5 +1,6 @@
 import importlib.util
 import inspect
+import json
 import pathlib
 
 import jax
@@ -7,11 +8,14 @@ import numpy as np
 import optax
 import pytest
 
-from unsupjax.config import SLOTS, check, defaults, experiment, sections_of
+from unsupjax.config import SLOTS, Evaluate, check, defaults, experiment, sections_of, settled, widened
 from unsupjax.errors import UserError
+from unsupjax.evaluate import FIGURES, JUDGES
 from unsupjax.methods import METHODS
 from unsupjax.optimizers import constant, cosine
 from unsupjax.run.build import build, learning_rates, optimizer, updates_a_step
+from unsupjax.run.plan import resolve, resolve_record
+from unsupjax.run.workdir import _tuples as workdir_tuples
 
 CONFIGS = sorted((pathlib.Path(__file__).parent.parent / "configs").glob("*.py"))
 
@@ -218,3 +222,62 @@ def test_values_of_another_type_are_refused():
     for changes in ({"train": {"batch_size": "many"}}, {"seed": 1.5}, {"checkpoint": {"keep": True}}):
         with pytest.raises(UserError, match="must be of type int"):
             experiment(data={"source": "digits"}, method={"name": "kmeans"}, **changes)
+
+
+def test_evaluate_holds_the_arguments_of_what_it_names():
+    config = tiny(evaluate={"run": ("knn",), "figures": ("pca",), "film": ("tsne",), "knn": {"k": 3}})
+    assert {name for name in config.evaluate if name in JUDGES | FIGURES} == {"knn", "pca", "tsne"}
+    assert config.evaluate.knn.to_dict() == {"k": 3}
+    with pytest.raises(
+        UserError, match=r"evaluate.tsne has arguments, and no list .* add it to figures or film"
+    ):
+        tiny(evaluate={"tsne": {"examples": 9}})
+
+
+def test_what_is_named_later_gets_its_defaults_and_what_is_no_longer_named_goes():
+    """On the command line, whose config is widened first, and in a script."""
+    config = widened(tiny(evaluate={"run": ("knn",), "knn": {"k": 3}}))
+    assert set(JUDGES | FIGURES) <= set(config.evaluate)
+    config.evaluate.run, config.evaluate.tsne.examples = ("reconstruction",), 9
+    assert set(settled(config).evaluate) == {*defaults(Evaluate), "reconstruction"}
+    config.evaluate.film = ("tsne",)
+    assert settled(config).evaluate.tsne.examples == 9
+    config = tiny()
+    config.evaluate.run = ("knn",)
+    assert settled(config).evaluate.knn.to_dict() == defaults(JUDGES["knn"].run)
+    config.evaluate.run = ("knnn",)
+    with pytest.raises(UserError, match="did you mean 'knn'"):
+        settled(config)
+
+
+def test_a_plan_holds_plain_values():
+    config = tiny(
+        evaluate={"run": ("knn", "knn"), "figures": ("pca",), "knn": {"k": 3}},
+        train={"steps": 7},
+        profile_steps="2:4",
+    )
+    plan = resolve(config)
+    assert plan.method == "autoencoder" and plan.source == "digits" and plan.train.steps == 7
+    assert [(asked.name, dict(asked.arguments)) for asked in plan.judging.run] == [("knn", {"k": 3})]
+    assert plan.judging.periodic == plan.judging.run and [a.name for a in plan.judging.asked] == [
+        "knn",
+        "pca",
+    ]
+    assert plan.traced == (2, 4) and plan.options["holdout"] == 0.2 and "feed" not in plan.options
+    assert json.loads(json.dumps(plan.record)) == plan.record
+    assert resolve_record(workdir_tuples(plan.record), "config.json").record == plan.record
+
+
+def test_the_record_of_an_earlier_version():
+    """It has the arguments of all judges, and lacks what came later."""
+    record = workdir_tuples(resolve(tiny()).record)
+    record["evaluate"] |= {name: defaults(judge.run) for name, judge in (JUDGES | FIGURES).items()}
+    del record["evaluate"]["test_examples"], record["fsdp"]
+    assert resolve_record(record, "config.json").record == resolve(tiny()).record
+    with pytest.raises(UserError, match=r"here/config.json is no config of this version"):
+        resolve_record({"method": {}, "data": {}}, "here/config.json")
+
+
+def test_an_unknown_section_is_refused():
+    with pytest.raises(UserError, match=r"config.encodr is unknown; did you mean 'encoder'"):
+        tiny(encodr={"name": "mlp"})

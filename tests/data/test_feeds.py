@@ -69,3 +69,8 @@ def test_a_reader_that_fails_is_heard():
 def test_what_fits_in_memory():
     assert fits_in_memory(2**20)
     assert not fits_in_memory(2**50)
+
+
+def test_a_system_that_does_not_tell_its_memory(monkeypatch):
+    monkeypatch.delattr("os.sysconf")  # as on Windows
+    assert fits_in_memory(2**20) and not fits_in_memory(2**33)

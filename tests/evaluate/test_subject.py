@@ -1,6 +1,8 @@
 """The subject's codes and the batched map, against direct computation."""
 
+import importlib.util
 import inspect
+import re
 
 import jax
 import jax.numpy as jnp
@@ -68,3 +70,32 @@ def test_judges_and_figures_have_names_of_their_own_and_require_the_labels_they_
     for name, judge in (JUDGES | FIGURES).items():
         if "labels" in judge.needs and name != "scores":
             assert "require.labels" in source[name], name
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "shape", "message"),
+    [
+        ("fid", "table", (12,), "'fid' needs images or arrays, and one example is a table"),
+        ("views", "table", (12,), "'views' needs images or arrays"),
+        ("samples", "images", (4, 4, 1), "'samples' needs a method with `sample`"),
+        ("knn", "table", (12,), None),
+        ("generation", "images", (4, 4, 1), "takes inputs of shape"),
+        (
+            "tsne",
+            "table",
+            (12,),
+            "'tsne' needs the package openTSNE, which is not installed; `pip install openTSNE`",
+        ),
+    ],
+)
+def test_what_a_judge_needs_is_said_before_the_training(name, kind, shape, message, subject, monkeypatch):
+    judge = (JUDGES | FIGURES)[name]
+    method = subject.method._replace(sample=None) if name == "samples" else subject.method
+    arguments = {"encoder": "mnist", "weights": __file__} if name in ("generation", "fid") else {}
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda n: None if n == "openTSNE" else find(n))
+    if message is None:
+        judge.refuse(name, arguments, method, kind, shape)
+    else:
+        with pytest.raises(UserError, match=re.escape(message)):
+            judge.refuse(name, arguments, method, kind, shape)

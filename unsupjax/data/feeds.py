@@ -13,6 +13,8 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+UNKNOWN_BYTES = 8 * 2**30  # what a machine that does not tell its memory is taken to have
+
 
 class Feed(NamedTuple):
     """Batches for a range of steps, in blocks of several steps a call.
@@ -119,5 +121,11 @@ def fits_in_memory(n_bytes: int) -> bool:
     """Whether a data set of that size may lie on each device beside the model: in a quarter of its memory."""
     stats = jax.local_devices()[0].memory_stats() or {}
     # XLA's CPU backend reports no limit: its devices share the machine's memory.
-    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // jax.local_device_count()
-    return n_bytes <= stats.get("bytes_limit", machine) // 4
+    return n_bytes <= stats.get("bytes_limit", _machine_bytes() // jax.local_device_count()) // 4
+
+
+def _machine_bytes() -> int:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # Windows has no sysconf
+        return UNKNOWN_BYTES

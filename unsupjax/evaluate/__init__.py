@@ -16,6 +16,8 @@ from unsupjax.evaluate.fidelity.likelihood import likelihood as likelihood
 from unsupjax.evaluate.fidelity.reconstruction import reconstruction as reconstruction
 from unsupjax.evaluate.figures import animate as animate
 from unsupjax.evaluate.figures import (
+    check_panels,
+    check_tsne,
     clustering_panels,
     component_planes,
     dendrogram,
@@ -82,7 +84,7 @@ JUDGES = {
 }
 
 FIGURES = {  # no name of an evaluator: both have their arguments in `config.evaluate`
-    "clustering_panels": Judge(clustering_panels, ("labels",)),
+    "clustering_panels": Judge(clustering_panels, ("labels",), check=check_panels),
     "component_planes": Judge(component_planes, ("map",)),
     "dendrogram": Judge(dendrogram),
     "filters": Judge(filters, kinds=PICTURES),
@@ -94,7 +96,7 @@ FIGURES = {  # no name of an evaluator: both have their arguments in `config.eva
     "reconstructions": Judge(reconstructions, ("decode",)),
     "samples": Judge(samples, ("sample",)),
     "scores": Judge(scores, ("labels", "decode")),
-    "tsne": Judge(tsne),
+    "tsne": Judge(tsne, check=check_tsne),
     "u_matrix": Judge(u_matrix, ("map",)),
     "views": Judge(views, ("views",), kinds=PICTURES),
 }

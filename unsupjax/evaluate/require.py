@@ -1,5 +1,6 @@
 """What an evaluator or figure may need of its subject, or the `UserError` that says what is missing."""
 
+import importlib.util
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,12 @@ def function(method: "Method", name: str, user: str) -> Callable:
     if fn is None:
         raise missing(user, f"a method with `{name}`, and this one has none", "choose a method that has it")
     return fn
+
+
+def package(name: str, user: str) -> None:
+    """Raises the `UserError` of a Python package that is not installed, with the command that installs it."""
+    if importlib.util.find_spec(name) is None:
+        raise missing(user, f"the package {name}, which is not installed", f"`pip install {name}`")
 
 
 def images(x: np.ndarray, user: str) -> tuple[int, int, int]:

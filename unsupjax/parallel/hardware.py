@@ -129,7 +129,7 @@ def memory() -> dict[str, float]:
 def keep_memory_flat() -> None:
     """Has glibc serve all threads from two heaps: with one for each of the many short-lived threads that write
     checkpoints, a long run's memory creeps up by fragments. To be called before there are threads."""
-    with contextlib.suppress(OSError, AttributeError):  # another C library
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # another C library, or Windows
         ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)
 
 

@@ -2,6 +2,7 @@
 
 from unsupjax.evaluate.figures.curves import learning_curves as learning_curves
 from unsupjax.evaluate.figures.detection import scores as scores
+from unsupjax.evaluate.figures.embedding import check_tsne as check_tsne
 from unsupjax.evaluate.figures.embedding import pca as pca
 from unsupjax.evaluate.figures.embedding import tsne as tsne
 from unsupjax.evaluate.figures.film import animate as animate
@@ -10,6 +11,7 @@ from unsupjax.evaluate.figures.maps import component_planes as component_planes
 from unsupjax.evaluate.figures.maps import hits as hits
 from unsupjax.evaluate.figures.maps import label_map as label_map
 from unsupjax.evaluate.figures.maps import u_matrix as u_matrix
+from unsupjax.evaluate.figures.panels import check_panels as check_panels
 from unsupjax.evaluate.figures.panels import clustering_panels as clustering_panels
 from unsupjax.evaluate.figures.pictures import filters as filters
 from unsupjax.evaluate.figures.pictures import prototypes as prototypes

@@ -1,6 +1,8 @@
 """The codes in two dimensions."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -46,6 +48,11 @@ def tsne(
     points = embed(z, perplexity, host_seed(subject.key))
     title = f"t-SNE of {len(z):,} codes (perplexity {perplexity:.3g})"
     _draw(subject, path, points, chosen, colour, title, ("t-SNE 1", "t-SNE 2"), "tsne")
+
+
+def check_tsne(arguments: Mapping[str, Any], shape: tuple[int, ...], user: str = "tsne") -> None:
+    """Refuses, at the start of a run, a t-SNE where its package is missing, as it may be on aarch64."""
+    require.package("openTSNE", user)
 
 
 def pca(subject: Subject, path: str | Path, *, examples: int = 2000, colour: str = "labels") -> None:

@@ -1,6 +1,8 @@
 """Clustering algorithms side by side, on one plane."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -8,7 +10,7 @@ from unsupjax.errors import choose
 from unsupjax.evaluate import require
 from unsupjax.evaluate.clustering.clusterings import ALGORITHMS, agreement, partition
 from unsupjax.evaluate.figures import style
-from unsupjax.evaluate.figures.embedding import embed, principal_plane
+from unsupjax.evaluate.figures.embedding import check_tsne, embed, principal_plane
 from unsupjax.evaluate.subject import Subject, host_seed, points_of, random_subset
 
 
@@ -64,6 +66,12 @@ def clustering_panels(
     shown = "a t-SNE map" if plane == "tsne" else "the plane of their first principal components"
     figure.suptitle(f"Clusters of {len(x):,} test {space} in {shown}", fontsize=12)
     style.save(figure, path)
+
+
+def check_panels(arguments: Mapping[str, Any], shape: tuple[int, ...]) -> None:
+    """Refuses, at the start of a run, a t-SNE that cannot be made."""
+    if arguments["plane"] == "tsne":
+        check_tsne(arguments, shape, "clustering_panels")
 
 
 def matched(labels: np.ndarray, clusters: np.ndarray) -> np.ndarray:
