@@ -63,8 +63,8 @@ def refused(monkeypatch, tmp_path):
         (["extra"], "unexpected arguments"),
         (["--workdr=run"], "Unknown command line flag 'workdr'"),
         (
-            ["--config.evaluate.knn.k=3"],
-            "--config.evaluate.knn.k: no list of config.evaluate names 'knn'; add it",
+            ["--config.evaluate.modes.n=3"],
+            "--config.evaluate.modes.n: no list of config.evaluate names 'modes'; add it",
         ),
         (["--config.evaluate.tsne.perplexty=3", "--config.evaluate.figures=('tsne',)"], "perplexity"),
         (["--config.data.label_column=y"], "config.data.label_column='y' is for csv sources, not 'digits'"),
