@@ -34,9 +34,9 @@ def tiny(method=None, **changes):
     return experiment(**sections | changes)
 
 
-def judged(config, evaluator, **arguments):
-    config.evaluate.run = (evaluator,)
-    config.evaluate[evaluator].update(arguments)
+def judged(config, name, **arguments):
+    """Has the config evaluate by `name` alone."""
+    config.evaluate = {"run": (name,), name: arguments}
 
 
 def test_a_film_is_drawn_while_it_trains_and_joined_at_the_end(tmp_path):

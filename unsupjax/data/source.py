@@ -109,9 +109,10 @@ def open_source(
         raise UserError(f"config.data.holdout={holdout} must be a fraction: at least 0 and less than 1")
     if not 0 <= unreadable < 1:
         raise UserError(f"config.data.unreadable={unreadable} must be a fraction: at least 0 and less than 1")
-    for name, value in (("image_size", image_size), ("examples", examples)):
-        if value < 0:
-            raise UserError(f"config.data.{name}={value} must be positive, or 0 for all there is")
+    if examples < 0:
+        raise UserError(f"config.data.examples={examples} must be 0 (all) or more")
+    if image_size < 0:
+        raise UserError(f"config.data.image_size={image_size} must be 0 (as they are) or more")
     given = {
         "image_size": image_size,
         "label_column": label_column,
