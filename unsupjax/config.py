@@ -289,7 +289,7 @@ def settled(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
 
 def check(config: ml_collections.ConfigDict) -> None:
     """Raises a `UserError` for the first field that no factory takes or whose value is not one of its choices."""
-    experiment(**config.to_dict())
+    config = experiment(**config.to_dict())
     choose("config.dtype", config.dtype, DTYPES)
     choose("config.parallel", config.parallel, dict.fromkeys(EXECUTORS))
     choose("config.data.feed", config.data.feed, dict.fromkeys(FEEDS))
