@@ -256,12 +256,12 @@ def _evaluate_section(given: Mapping[str, Any]) -> dict:
 
 def names_of(evaluate: Mapping[str, Any]) -> dict:
     """The evaluators and figures that a section `evaluate` names, by name."""
-    return {name: table[name] for field, table in NAMING.items() for name in evaluate[field]}
+    return {name: table[name] for field, table in NAMING.items() for name in evaluate.get(field, ())}
 
 
 def _check_names(evaluate: Mapping[str, Any]) -> None:
     for field, table in NAMING.items():
-        for name in evaluate[field]:
+        for name in evaluate.get(field, ()):
             choose(f"config.evaluate.{field}", name, table)
 
 
