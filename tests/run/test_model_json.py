@@ -107,7 +107,7 @@ def test_a_run_of_the_version_before_is_judged_as_it_was(table_run, tmp_path, mo
     folder = tmp_path / "run"
     shutil.copytree(table_run[0], folder)
     kind = kinds.from_json(workdir.read_model(folder)["kind"])
-    statistics = {"mean": list(kind.mean), "std": list(kind.std)}
+    statistics = {name: [getattr(c, name) for c in kind.columns] for name in ("mean", "std")}
     (folder / "model.json").unlink()
     config = json.loads((folder / "config.json").read_text())
     config["evaluate"]["test_examples"] = 0
