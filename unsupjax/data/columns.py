@@ -69,6 +69,15 @@ class Table(NamedTuple):
         """The rows at `index`, an int array or a slice, in that order."""
         return self._replace(values=tuple(v[index] for v in self.values))
 
+    def structured(self) -> np.ndarray:
+        """The rows as a structured array `[N]`."""
+        rows = np.empty(
+            self.rows, [(c.name, v.dtype) for c, v in zip(self.columns, self.values, strict=True)]
+        )
+        for name, values in zip(self.names, self.values, strict=True):
+            rows[name] = values
+        return rows
+
     def find(self, name: str) -> int:
         """The position of the column called `name`; UserError where there is none."""
         if name not in self.names:

@@ -61,6 +61,7 @@ def open_source(
     missing: bool = False,
     columns: str = "numbers",
     categories: tuple = (),
+    numbers: str = "standardised",
     examples: int = 0,
     unreadable: float = 0.01,
     kind: Kind | None = None,
@@ -93,6 +94,8 @@ def open_source(
             methods with an argument of this name.
         columns: of a csv, "numbers", or "mixed": columns of texts are categories or dates (2024-12-31, with or without
             hours, or 31.12.2024), and numbers without fractions that take at most 10 values are categories as well.
+        numbers: of a table, "standardised", as `standardise` says, or by their "modes", for methods that ask for them
+            (`unsupjax.data.kinds.Modes`): a missing number is a mode of its own.
         categories: names of the columns of a table whose values are categories, whatever they look like.
         examples: keep at most this many training examples, drawn at random by `split_seed`; 0: all.
         unreadable: of folder and tfds images: the greatest fraction of a split, as it is stored, that may be
@@ -110,6 +113,7 @@ def open_source(
     """
     _check(source, holdout, image_size, label_column, unreadable)
     choose("config.data.columns", columns, dict.fromkeys(("numbers", "mixed")))
+    choose("config.data.numbers", numbers, dict.fromkeys(("standardised", "modes")))
     if examples < 0:
         raise UserError(f"config.data.examples={examples} must be 0 (all) or more")
     form, _, path = source.partition(":")
@@ -130,7 +134,9 @@ def open_source(
     for name, split in (("training", train), ("test", test)):
         if not len(split):
             raise UserError(f"{source}: the {name} split is empty; change config.data.holdout={holdout}")
-    found = _kind_of(source, parts, train, standardise, missing, categories)
+    # A kind that is given replaces the one found: modes, which take long, are not looked for.
+    options = {"numbers": "standardised" if kind else numbers, "standardise": standardise, "missing": missing}
+    found = _kind_of(source, parts, train, categories, options)
     if kind is not None:
         _check_kind(source, kind, found)
     kind = kind or found
@@ -190,11 +196,13 @@ def _class_index(names: tuple[str, ...], label: int) -> int:
     return label
 
 
-def _kind_of(source: str, parts: Parts, train: Split, standardise: bool, missing: bool, categories) -> Kind:
+def _kind_of(source: str, parts: Parts, train: Split, categories: tuple, options: dict) -> Kind:
     """What an example of the training split is: uint8 of three axes is a picture, numbers of one axis a row."""
     table = isinstance(train, ArraySplit) and (train.x.dtype.names or train.x.ndim == 2)
     if categories and not table:
         raise UserError(f"config.data.categories={categories!r} is for tables, and {source!r} is none")
+    if options["numbers"] == "modes" and not table:
+        raise UserError(f"config.data.numbers='modes' is for tables, and {source!r} is none")
     if not isinstance(train, ArraySplit):
         return Images(parts.shape)
     if train.x.dtype == np.uint8:
@@ -202,8 +210,7 @@ def _kind_of(source: str, parts: Parts, train: Split, standardise: bool, missing
     if not table:
         return Arrays(tuple(train.x.shape[1:]))
     whole = parts.train.x if parts.test is None else np.concatenate([parts.train.x, parts.test.x])
-    options = {"standardise": standardise, "missing": missing, "categories": categories, "whole": whole}
-    return tables.fit(train.x, parts.columns, **options)
+    return tables.fit(train.x, parts.columns, categories=categories, whole=whole, **options)
 
 
 def _check_kind(source: str, kind: Kind, found: Kind) -> None:
@@ -231,7 +238,7 @@ def _check_columns(source: str, kind: Table, found: Table) -> None:
                 f"{source}: feature {i} (from 0) is {a.name!r}, and the model was trained on {b.name!r} there; name "
                 "and order the columns as they were"
             )
-        if (a.type == "number") != (b.type == "number"):
+        if (a.type == "category") != (b.type == "category"):
             raise UserError(
                 f"{source}: column {a.name!r} holds a {a.type}, and the model was trained on a {b.type} there"
             )

@@ -17,12 +17,15 @@ class Wants(NamedTuple):
         kinds: the kinds of data that it takes, by name; empty: any.
         labels: how many classes it models: its batches are pairs of inputs and labels. 0: it sees no labels.
         missing: NaN is allowed in its inputs, an entry that was not observed.
+        asks: one-hots of its inputs, `(start, size)` each: its batches are pairs of inputs and of the category, among
+            all those of these one-hots, that each input was chosen for; empty: of inputs.
         unit_interval: the argument by which its inputs must lie in [0, 1], such as "likelihood='bernoulli'"; "": none.
     """
 
     kinds: tuple[str, ...] = ()
     labels: int = 0
     missing: bool = False
+    asks: tuple[tuple[int, int], ...] = ()
     unit_interval: str = ""
 
 
@@ -50,6 +53,8 @@ class Method(NamedTuple):
             for self-organizing maps.
         views: `(key, x) -> (x1, x2)`, two random views of each example as training compares them, for methods
             that learn from views.
+        finish: `(State) -> State`, what is made of a State before it is judged or used, for methods whose training
+            leaves something to do; of a State that is finished already it makes the same.
         diagnose: `(metrics) -> str | None`, on the host: what is wrong with a run whose mean metrics of an
             interval are these floats, in plain words.
         wants: what it asks of its data.
@@ -66,6 +71,7 @@ class Method(NamedTuple):
     prototypes: Callable | None = None
     map: Callable | None = None
     views: Callable | None = None
+    finish: Callable | None = None
     diagnose: Callable | None = None
     wants: Wants = Wants()
 

@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 
 from unsupjax import config as configs
 from unsupjax.data import Source, arrays, downloads, open_source
-from unsupjax.data.feeds import Feed, example_order, fits_in_memory, resident, streaming
+from unsupjax.data.feeds import Feed, by_category, example_order, fits_in_memory, resident, streaming
 from unsupjax.data.kinds import Kind
 from unsupjax.errors import UserError, nearest
 from unsupjax.evaluate import (
@@ -94,7 +94,9 @@ def prepare(config: ml_collections.ConfigDict, kind: Kind | None = None) -> Expe
     key = jax.random.key(config.seed)
     raw, labels = source.train.gather(order)
     batch = _inputs(config, source.kind, key, raw)
-    method = _seeing(configs.build(config, source.kind.example().shape, n, total), source.kind.see)
+    rows = lambda: arrays(source.train)[0]
+    method = configs.build(config, source.kind.example().shape, n, total, kind=source.kind, rows=rows)
+    method = _seeing(method, source.kind.see)
     _check_wants(config, source, method, batch)
     batch = (batch, labels) if method.wants.labels else batch
     try:
@@ -243,11 +245,21 @@ def make_feed(experiment: Experiment) -> Feed:
         steps,
         local_rows(experiment.mesh, config.train.batch_size),
     )
+    chosen = _chosen(experiment) if experiment.method.wants.asks else None
     if feed == "streaming":
         read = train.gather if experiment.method.wants.labels else lambda index: train.gather(index)[0]
-        return streaming(read, len(train), *arguments)
+        return streaming(read, len(train), *arguments, chosen=chosen)
     data = arrays(train) if experiment.method.wants.labels else arrays(train)[0]
-    return resident(put_everywhere(data, experiment.mesh), *arguments)
+    return resident(put_everywhere(data, experiment.mesh), *arguments, chosen=chosen)
+
+
+def _chosen(experiment: Experiment) -> Callable:
+    """The draws of batches whose examples are chosen by the categories that the method asks for."""
+    config, (x, _) = experiment.config, arrays(experiment.source.train)
+    spans = experiment.method.wants.asks
+    codes = np.stack([x[:, start : start + size].argmax(axis=1) for start, size in spans], axis=1)
+    rows = local_rows(experiment.mesh, config.train.batch_size)
+    return by_category(codes, tuple(size for _, size in spans), config.train.batch_size, config.seed, rows)
 
 
 def compile_run(experiment: Experiment, feed: Feed) -> tuple[loop.Program, Feed]:
@@ -292,6 +304,16 @@ def left_out(config: ml_collections.ConfigDict, source: Source) -> tuple[str, ..
     return () if source.label_names else tuple(name for name in _judges(config) if "labels" in NEEDS[name])
 
 
+def finished(method: Method, state: Any) -> Any:
+    """State as the method's functions are to use it: `method.finish` of it, for methods that have one."""
+    return state if method.finish is None else _finisher(method.finish)(state)
+
+
+@functools.lru_cache(maxsize=8)
+def _finisher(finish: Callable) -> Callable:
+    return jax.jit(finish)
+
+
 def make_subject(experiment: Experiment, state: Any, limit: int | None = None) -> Subject:
     """What evaluators and figures judge: State, data and codes; the same draws at every call.
 
@@ -302,7 +324,7 @@ def make_subject(experiment: Experiment, state: Any, limit: int | None = None) -
     """
     config, source = experiment.config, experiment.source
     key = jax.random.fold_in(jax.random.key(config.seed), 1)
-    state, splits = local(state, experiment.mesh), []
+    state, splits = finished(experiment.method, local(state, experiment.mesh)), []
     limits = (limit or config.evaluate.train_examples or None, limit or config.evaluate.test_examples or None)
     for i, (split, most) in enumerate(zip((source.train, source.test), limits, strict=True)):
         x, y = arrays(split, most)

@@ -10,7 +10,6 @@ import numpy as np
 
 from unsupjax.data.columns import Column, Table, is_float, parse, typed
 from unsupjax.data.columns import texts as fields_of
-from unsupjax.data.columns import written as rounded
 from unsupjax.errors import UserError, nearest
 
 
@@ -75,11 +74,6 @@ def write(path: str | pathlib.Path, table: Table) -> None:
             writer.writerows(zip(*texts, strict=True))
     except OSError as error:
         raise UserError(f"cannot write {path} ({error.strerror}); choose another path") from error
-
-
-def written(column: Column, values: np.ndarray) -> np.ndarray:
-    """The values `[N]` that a reader finds after `write`: integers rounded, floats to their decimals."""
-    return rounded(values, column.decimals) if column.numeric else values
 
 
 def _is_nan(value) -> bool:

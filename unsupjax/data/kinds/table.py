@@ -8,17 +8,19 @@ import numpy as np
 
 from unsupjax.data import columns as types
 from unsupjax.data.kinds.columns import Category, Column, Date, Number, Unfit, as_moments, category, spread
+from unsupjax.data.kinds.modes import MODES, Modes, fit_modes
 from unsupjax.data.kinds.seen import as_float32, example
 from unsupjax.errors import UserError, nearest
 
-COLUMNS = {"number": Number, "date": Date, "category": Category}
+COLUMNS = {"number": Number, "date": Date, "category": Category, "modes": Modes}
 MOST_CATEGORIES = 1000
 
 
 class Table(NamedTuple):
     """Rows of named columns: stored and seen as float32 `[N, D]`, the entries of each column beside each other.
 
-    A number has one entry, `(value - mean) / std`, and so has a date; a category has one for each value, one-hot.
+    A number has one entry, `(value - mean) / std`, and so has a date; a category has one for each value, one-hot. Where
+    the table is fitted so, a number and a date have a scalar and the one-hot of a mode.
 
     Attributes:
         columns: of `unsupjax.data.kinds.columns`, in order.
@@ -64,8 +66,8 @@ class Table(NamedTuple):
         """Rows as they are stored.
 
         Args:
-            raw: columns by their names (a mapping, a DataFrame or a structured array) in any order; or, of numbers
-                alone, an array `[N, D]`.
+            raw: columns by their names (a mapping, a DataFrame or a structured array) in any order; or, where the
+                columns hold numbers alone, an array of them.
 
         Raises:
             UserError: another number of columns, one that is absent or unknown, or an entry that its column cannot
@@ -120,14 +122,14 @@ class Table(NamedTuple):
 
     def _array(self, raw: Any) -> np.ndarray:
         x = np.asarray(raw)
-        if not self.numbers_alone:
+        if not all(map(_is_numeric, self.columns)):
             raise UserError(
                 f"rows are {x.dtype} of shape {x.shape[1:]}, where columns by their names belong (a DataFrame or a "
                 f"dict): {', '.join(map(repr, self.names))}"
             )
-        if x.ndim != 2 or x.shape[1:] != self.shape or x.dtype.kind not in "biuf":
+        if x.ndim != 2 or x.shape[1] != len(self.columns) or x.dtype.kind not in "biuf":
             raise UserError(
-                f"rows are {x.dtype} of shape {x.shape[1:]}, where {self.shape[0]} numbers belong"
+                f"rows are {x.dtype} of shape {x.shape[1:]}, where {len(self.columns)} numbers belong"
             )
         return x.astype(np.float64, copy=False)
 
@@ -200,8 +202,10 @@ def fit(
     *,
     standardise: bool = True,
     missing: bool = False,
+    numbers: str = "standardised",
     categories: Sequence[str] = (),
     whole: np.ndarray | None = None,
+    modes: int = MODES,
 ) -> Table:
     """The kind of rows.
 
@@ -210,8 +214,10 @@ def fit(
         columns: names, or for a structured array what each column is; None: "0", "1", ...
         standardise: keep the mean and the standard deviation of each number (of a constant one the mean alone).
         missing: NaN is allowed.
+        numbers: "standardised", as `standardise` says, or by their "modes".
         categories: names of columns whose values are categories.
         whole: rows whose categories count beside those of x, in the form of x; None: x.
+        modes: the most that a number is divided into, beside atoms and missing.
 
     Raises:
         UserError: no such column to take for categories, or more than 1,000 of them in one.
@@ -220,14 +226,18 @@ def fit(
     for name in categories:
         if name not in names:
             raise UserError(f"config.data.categories: {name!r} is no column; {nearest(name, names)}")
-    if x.dtype.names is None and not categories:
+    if x.dtype.names is None and not categories and numbers != "modes":
         return Table(_numbers(x, names, standardise), missing)
     at = (lambda rows, i: rows[names[i]]) if x.dtype.names else (lambda rows, i: rows[:, i])
     made = []
     for i, name in enumerate(names):
-        column = columns[i] if x.dtype.names else types.Column(name, "float", False)
+        column = columns[i] if x.dtype.names else types.Column(name, "float", False, (0, 18))
         column = column._replace(discrete=column.discrete or name in categories)
-        made.append(_column(column, at(x, i), at(x if whole is None else whole, i), standardise))
+        values = at(x, i), at(x if whole is None else whole, i)
+        if numbers == "modes" and not column.discrete:
+            made.append(_modes(column, *values, modes))
+        else:
+            made.append(_column(column, *values, standardise))
     return Table(tuple(made), missing)
 
 
@@ -245,6 +255,15 @@ def _column(column: types.Column, values: np.ndarray, whole: np.ndarray, standar
     return Number(column.name, *(spread(values) if standardise else (0.0, 1.0)))
 
 
+def _modes(column: types.Column, values: np.ndarray, whole: np.ndarray, modes: int) -> Modes:
+    if column.kind == "date":
+        values, whole = (as_moments(v, column.format) for v in (values, whole))
+    missing = bool(np.isnan(whole).any())
+    return fit_modes(
+        column.name, values, missing=missing, modes=modes, decimals=column.decimals, form=column.format
+    )
+
+
 def _numbers(x: np.ndarray, names: tuple[str, ...], standardise: bool) -> tuple[Number, ...]:
     if not standardise:
         return tuple(map(Number, names))
@@ -255,6 +274,13 @@ def _numbers(x: np.ndarray, names: tuple[str, ...], standardise: bool) -> tuple[
     # The standard deviation of equal numbers may be round-off, not 0.
     varies = x.max(0, where=seen, initial=-np.inf) > x.min(0, where=seen, initial=np.inf)
     return tuple(map(Number, names, mean.tolist(), np.where(varies, std, 1.0).tolist()))
+
+
+def _is_numeric(column: Column) -> bool:
+    """Whether numbers are what a user has of it."""
+    if isinstance(column, Category):
+        return column.numeric
+    return not getattr(column, "format", "")
 
 
 def _is_named(raw: Any) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from unsupjax.data.checks import encode_labels
-from unsupjax.data.columns import LARGEST, NOT_OBSERVED, typed
+from unsupjax.data.columns import LARGEST, NOT_OBSERVED, Table, typed
 from unsupjax.data.splits import ArraySplit, Options, Parts
 from unsupjax.errors import UserError, nearest
 
@@ -125,10 +125,8 @@ def _typed(source: str, names: tuple[str, ...], texts: list[list[str]], options:
                 )
     if options.columns != "mixed":  # whole numbers stay numbers unless they are named
         found = [(c._replace(discrete=c.name in options.categories), v) for c, v in found]
-    x = np.empty(len(texts[0]), [(c.name, v.dtype) for c, v in found])
-    for column, values in found:
-        x[column.name] = values
-    return x, tuple(column for column, _ in found)
+    table = Table(*(tuple(part) for part in zip(*found, strict=True)))
+    return table.structured(), table.columns
 
 
 def _mend(column: str) -> str:
