@@ -55,6 +55,8 @@ from unsupjax.evaluate.synthesis.generation import generation as generation
 from unsupjax.evaluate.synthesis.memorisation import memorisation as memorisation
 from unsupjax.evaluate.synthesis.modes import modes as modes
 from unsupjax.evaluate.synthesis.reference import check as check_encoder
+from unsupjax.evaluate.synthesis.synthetic_table import check as check_table
+from unsupjax.evaluate.synthesis.synthetic_table import synthetic_table as synthetic_table
 
 EVALUATORS = {
     "anomaly": anomaly,
@@ -77,6 +79,7 @@ EVALUATORS = {
     "rank_me": rank_me,
     "reconstruction": reconstruction,
     "som": som,
+    "synthetic_table": synthetic_table,
 }
 
 FIGURES = {  # no name of an evaluator: both have their arguments in `config.evaluate`
@@ -102,6 +105,7 @@ CHECKS = {  # (arguments, shape of an input): what can be refused before the tra
     "fid": check_fid,
     "generation": check_encoder,
     "memorisation": check_encoder,
+    "synthetic_table": check_table,
 }
 
 NEEDS = {  # what each cannot do without: labels, or an optional function of the method
@@ -137,6 +141,7 @@ NEEDS = {  # what each cannot do without: labels, or an optional function of the
     "samples": ("sample",),
     "scores": ("labels", "decode"),
     "som": ("map",),
+    "synthetic_table": ("sample",),
     "tsne": (),
     "u_matrix": ("map",),
     "views": ("views",),

@@ -329,7 +329,8 @@ def make_subject(experiment: Experiment, state: Any, limit: int | None = None) -
     for i, (split, most) in enumerate(zip((source.train, source.test), limits, strict=True)):
         x, y = arrays(split, most)
         splits.append((_inputs(config, source.kind, jax.random.fold_in(key, i), x), y))
-    return subject(experiment.method, state, key, *splits, source.label_names, init_batch=experiment.batch)
+    judged = subject(experiment.method, state, key, *splits, source.label_names, init_batch=experiment.batch)
+    return judged._replace(kind=source.kind)
 
 
 def judge(experiment: Experiment, judged: Subject, names: tuple[str, ...]) -> dict[str, float]:
