@@ -105,6 +105,13 @@ def test_contract(case, data, trained):
         assert share[1] > 0.9 > 0.6 > share[0]
 
 
+def test_real_rows_have_the_categories_asked_for(data):
+    layout = tabular.layout(data[0])
+    for rows, asked in data[2]:
+        vectors = tabular.arranged(layout, rows)
+        assert (vectors[jnp.arange(BATCH), layout.width - 5 + asked] == 1).all()
+
+
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("executor", ["jit", "pmap"])
 def test_eight_devices_give_the_state_of_one(case, executor, data, trained):
@@ -115,6 +122,8 @@ def test_eight_devices_give_the_state_of_one(case, executor, data, trained):
         state, metrics = step(state, place_batch(batch, mesh, executor))
     assert mesh.size == 8
     assert_same_state(state, trained[case][0], 2e-5)
+    if executor == "pmap":
+        jax.eval_shape(method.finish, state)  # outside of the mapped axis
     for name, value in trained[case][1].items():
         np.testing.assert_allclose(metrics[name], value, rtol=1e-4, atol=1e-5, err_msg=name)
 

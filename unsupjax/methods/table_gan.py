@@ -136,14 +136,14 @@ def table_gan(
         average = copied(g), copied(stats), jnp.copy(known.quantiles)
         return State(zero, key, g, stats, d, tx_g.init(g), tx_d.init(d), *average, known)
 
-    def generate(params, stats, latent, keys, asked, train):
+    def generate(params, stats, latent, keys, asked, train, network=generator):
         """Vectors `[B, D]` with the categories `asked`, logits `[B, H]` and new statistics."""
         draws = jax.vmap(lambda key: jax.random.split(key, 3))(keys)
         normal = lambda i, n: jax.vmap(lambda key: jax.random.normal(key, (n,)))(draws[:, i])
         z = copulas.draw(layout, latent, normal(0, len(layout.hots)), asked)
         joined = jnp.concatenate([z, normal(1, noise_dim), jax.nn.one_hot(asked, categories)], axis=1)
         variables = {"params": params, "batch_stats": stats}
-        raw, new = generator.apply(variables, joined, train, mutable=["batch_stats"])
+        raw, new = network.apply(variables, joined, train, mutable=["batch_stats"])
         gumbel = jax.vmap(lambda key: jax.random.gumbel(key, (hots,)))(draws[:, 2])
         vectors, logits = tabular.compose(layout, gumbel, raw, copulas.start(layout, latent, z))
         return vectors, logits, new["batch_stats"]
@@ -218,11 +218,13 @@ def table_gan(
 
     def finish(state: State) -> State:
         key = jax.random.fold_in(state.key, _FINISH)
+        whole = generator.clone(axis_name=None)  # each device finishes all of it
 
         def settled(stats, key):
             keys = jax.vmap(jax.random.split)(jax.random.split(key, _BLOCK))
             asked = _as_they_are(layout, state.facts.counts, keys[:, 0])
-            return generate(state.average, stats, state.facts.latent, keys[:, 1], asked, True)[2], None
+            latent, keys = state.facts.latent, keys[:, 1]
+            return generate(state.average, stats, latent, keys, asked, True, whole)[2], None
 
         stats, _ = jax.lax.scan(settled, state.stats, jax.random.split(jax.random.fold_in(key, 0), _SETTLED))
         state = state._replace(average_stats=stats)
