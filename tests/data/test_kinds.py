@@ -202,7 +202,9 @@ def test_what_a_user_has_is_read(mixed):
         "rooms": ["1", 2, None, 1, 2.0, 2],
     }
     np.testing.assert_array_equal(kind.prepare(given), stored)
-    assert kind.restore(stored + 1e-6)["built"].tolist() == TEXTS["built"]
+    for near in (stored + 1e-6, stored - 1e-6):
+        assert kind.restore(near)["built"].tolist() == TEXTS["built"]
+    assert np.nanstd(stored[:, 8]) == pytest.approx(1) and np.nanstd(stored[:, 9]) == pytest.approx(1)
     late = kind.restore(np.full((1, 10), 1e9, np.float32))
     assert late["built"][0] == "9999-12-31" and late["sold"][0] == "9999-12-31 23:59:59"
 

@@ -48,7 +48,12 @@ def make():
 
 def test_good_and_poor_samples(make):
     good = synthetic_table(make(), target="c")
-    assert good["column_shapes"] > 0.9 and good["pair_trends"] > 0.86 and good["copies"] == 0
+    assert (
+        good["column_shapes"] > 0.9
+        and good["pair_trends"] > 0.86
+        and good["copies"] == 0
+        and good["copies_test"] < 0.01
+    )
     assert good["detection_boosting"] == pytest.approx(0.5, abs=0.1)
     assert (
         good["tstr_accuracy"] == pytest.approx(good["trtr_accuracy"], abs=0.06)

@@ -136,6 +136,7 @@ def test_rows_are_arranged_by_width_and_placed_again():
     assert (layout.numbers, layout.categories, layout.sizes) == ((2,), (3, 0), (2, 3))
     rows = kind.prepare(table.structured())
     assert layout.width == layout.scalars + sum(layout.hots) == rows.shape[1] - 1 - 2
+    rows[0, kind.starts[2]], rows[1, kind.starts[2]] = 3, -3  # far out in their mode
     inside = np.clip(rows, -1, 1)
     vectors = tabular.arranged(layout, jnp.asarray(rows))
     np.testing.assert_array_equal(vectors[:, 0], inside[:, kind.starts[2]])

@@ -72,6 +72,8 @@ def test_the_same_key_gives_the_same(table, model):
 
 
 def test_rows_asked_for(model):
+    assert table_gan._wanted(model, "flag", "True").category == 1  # of the column of fewest categories
+    assert table_gan._wanted(model, "city", "Ulm").category == 2 + 3
     for name, value in (
         ("city", "Köln"),
         ("city", "Ulm"),
