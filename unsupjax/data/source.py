@@ -209,7 +209,9 @@ def _kind_of(source: str, parts: Parts, train: Split, categories: tuple, options
         return Images(tuple(train.x.shape[1:]))
     if not table:
         return Arrays(tuple(train.x.shape[1:]))
-    whole = parts.train.x if parts.test is None else np.concatenate([parts.train.x, parts.test.x])
+    whole = None  # whose categories count: those of the test split as well
+    if categories or train.x.dtype.names or options["numbers"] == "modes":
+        whole = parts.train.x if parts.test is None else np.concatenate([parts.train.x, parts.test.x])
     return tables.fit(train.x, parts.columns, categories=categories, whole=whole, **options)
 
 

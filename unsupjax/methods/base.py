@@ -33,8 +33,9 @@ class Method(NamedTuple):
     """A method of unsupervised learning: pure functions over a `State`, which is a NamedTuple of arrays.
 
     A batch is an array of inputs `[B, ...]`; labels never reach a method (but a conditional `gan`, which models them:
-    its batch is a pair). Every State has the fields `step` (int32 scalar) and `key` (a typed PRNG key that stays as
-    `init` set it: a step draws from `fold_in(key, step)`). `step` is un-jitted: callers choose how to compile it.
+    its batch is a pair, and so is that of a method that `wants.asks` for categories of its inputs). Every State has the
+    fields `step` (int32 scalar) and `key` (a typed PRNG key that stays as `init` set it: a step draws from
+    `fold_in(key, step)`). `step` is un-jitted: callers choose how to compile it.
 
     Attributes:
         init: `(key, batch) -> State`.
