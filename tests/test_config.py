@@ -9,6 +9,8 @@ import optax
 import pytest
 
 from unsupjax.config import SLOTS, Evaluate, check, defaults, experiment, sections_of, settled, widened
+from unsupjax.data.kinds import Modes, Table
+from unsupjax.data.kinds.columns import Category
 from unsupjax.errors import UserError
 from unsupjax.evaluate import FIGURES, JUDGES
 from unsupjax.methods import METHODS
@@ -17,6 +19,7 @@ from unsupjax.run.build import build, learning_rates, optimizer, updates_a_step
 from unsupjax.run.plan import resolve, resolve_record
 from unsupjax.run.workdir import _tuples as workdir_tuples
 
+TABLE = Table((Category("c", ("a", "b")), Modes("x", (1.0,), (0.0,), (2.0,), (), (-9.0, 9.0), (0, 2))))
 CONFIGS = sorted((pathlib.Path(__file__).parent.parent / "configs").glob("*.py"))
 
 
@@ -65,7 +68,9 @@ def test_every_config_builds(path):
     check(config)
     shapes = {"mnist": (28, 28, 1), "digits": (8, 8, 1), "cifar10": (32, 32, 3), "folder": (64, 64, 3)}
     shape = next((shapes[part] for part in path.stem.split("_") if part in shapes), (12,))
-    method = build(config, shape, 60_000, 100)
+    kind = TABLE if config.data.numbers == "modes" else None
+    shape = kind.shape if kind else shape
+    method = build(config, shape, 60_000, 100, kind=kind)
     batch = jax.ShapeDtypeStruct((config.train.batch_size, *shape), np.float32)
     jax.eval_shape(method.init, jax.random.key(0), batch)
     assert f"--config=configs/{path.name}" in module.__doc__ or path.stem == "autoencoder_digits"

@@ -232,7 +232,8 @@ def assert_same_state(actual, expected, tolerance=1e-5):
 
 
 def test_every_method_is_in_the_matrix():
-    assert set(METHODS.values()) == {factory for factory, _, _ in CASES.values()}
+    # A table GAN needs a table, and batches that were chosen for it: its matrix is in methods/test_table_gan_method.py.
+    assert set(METHODS.values()) - {methods.table_gan} == {factory for factory, _, _ in CASES.values()}
 
 
 def marks(case):

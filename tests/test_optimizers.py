@@ -166,3 +166,13 @@ def test_a_cosine_that_warms_up_step_by_step():
     fall = 0.5 + 1.5 * (1 + np.cos(np.pi * (np.minimum(steps, 40) - 4) / 36)) / 2
     expected = np.where(steps <= 4, 2 * steps / 4, fall)
     np.testing.assert_allclose([rate(int(t)) for t in steps], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_line_that_warms_up_and_falls():
+    """As the cosine: zero, the peak, and `end` at the last step and beyond; without a rise, the peak at once."""
+    steps = np.arange(43)
+    rate = optimizers.linear(2.0, 40, warmup=0.1, end=0.25)
+    expected = np.interp(steps, [0, 4, 40], [0, 2, 0.5])
+    np.testing.assert_allclose([rate(int(t)) for t in steps], expected, rtol=1e-5, atol=1e-6)
+    plain = optimizers.linear(1.0, 4)
+    np.testing.assert_allclose([plain(t) for t in range(6)], [1, 0.75, 0.5, 0.25, 0, 0])

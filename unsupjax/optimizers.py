@@ -26,6 +26,13 @@ def cosine(peak: float, total_steps: int, *, warmup: float = 0.0, end: float = 0
     )
 
 
+def linear(peak: float, total_steps: int, *, warmup: float = 0.0, end: float = 0.0) -> optax.Schedule:
+    """The same rise, then a line from `peak` to `end * peak` at the last step."""
+    rise = round(warmup * total_steps)
+    fall = optax.linear_schedule(peak, end * peak, total_steps - rise)
+    return optax.join_schedules([optax.linear_schedule(0.0, peak, rise), fall], [rise]) if rise else fall
+
+
 def kernels(params):
     """Which parameters decay: a tree of booleans, True for arrays of two axes or more that are not frozen.
 
@@ -148,4 +155,8 @@ def updated(opt_state: optax.OptState) -> jax.Array:
 
 
 OPTIMIZERS = {"adam": optax.adam, "adamw": adamw, "lars": lars, "rmsprop": optax.rmsprop, "sgd": sgd}
-SCHEDULES = {"constant": constant, "cosine": cosine}  # (peak, total_steps, ...) -> optax.Schedule
+SCHEDULES = {
+    "constant": constant,
+    "cosine": cosine,
+    "linear": linear,
+}  # (peak, total_steps, ...) -> optax.Schedule

@@ -1,7 +1,13 @@
 import numpy as np
 import pytest
 
-from unsupjax.data.feeds import example_order, fits_in_memory, resident, streaming
+from unsupjax.data.feeds import (
+    by_category,
+    example_order,
+    fits_in_memory,
+    resident,
+    streaming,
+)
 
 X = np.arange(10, dtype=np.uint8)[:, None] * np.ones((1, 3), np.uint8)
 
@@ -74,3 +80,52 @@ def test_what_fits_in_memory():
 def test_a_system_that_does_not_tell_its_memory(monkeypatch):
     monkeypatch.delattr("os.sysconf")  # as on Windows
     assert fits_in_memory(2**20) and not fits_in_memory(2**33)
+
+
+CODES = np.array([[0, 0]] * 80 + [[1, 0]] * 15 + [[2, 1]] * 4 + [[2, 2]])
+
+
+def test_categories_by_log_frequency_and_examples_that_have_them():
+    example, category = by_category(CODES, (3, 3), 100, 0)(0, 300)
+    assert example.shape == category.shape == (300, 100) and example.dtype == category.dtype == np.int32
+    example, category = example.ravel(), category.ravel()
+    expected = []
+    for j in range(2):
+        weight = [np.log(1 + (CODES[:, j] == k).sum()) for k in range(3)]
+        expected += [w / sum(weight) / 2 for w in weight]
+    np.testing.assert_allclose(np.bincount(category, minlength=6) / 30_000, expected, atol=0.01)
+    assert (CODES[example, category // 3] == category % 3).all()
+    of_one = example[category == 1]  # every example of a category is as frequent
+    np.testing.assert_allclose(np.bincount(of_one, minlength=100)[80:95] / len(of_one), 1 / 15, atol=0.02)
+
+
+def test_columns_of_unequal_size_and_a_category_of_no_example():
+    example, category = by_category(np.array([[0, 3], [1, 0], [1, 1], [0, 0]]), (2, 5), 500, 0)(0, 1)
+    assert set(category.ravel().tolist()) == {0, 1, 2, 3, 5}
+    assert set(example[category == 5].tolist()) == {0}
+
+
+def pairs(feed):
+    """Examples and categories `[steps, B]` of the batches of steps 2 to 8."""
+    blocks = [feed.batch(block, *feed.shared) for block in feed.blocks(2, 9)]
+    examples, categories = (np.concatenate(part) for part in zip(*blocks, strict=True))
+    return examples.reshape(7, -1), categories
+
+
+@pytest.mark.parametrize("kind", ["resident", "streaming"])
+@pytest.mark.parametrize("steps", [1, 3])
+def test_draws_follow_from_seed_and_step_alone(kind, steps):
+    x = np.arange(100)[:, None]
+
+    def feed(seed=5, rows=None):
+        chosen = by_category(CODES, (3, 3), 8, seed, rows)
+        if kind == "resident":
+            return resident(x, 8, seed, steps, rows, chosen)
+        return streaming(lambda index: x[index], 100, 8, seed, steps, rows, chosen=chosen)
+
+    whole, expected = pairs(feed()), by_category(CODES, (3, 3), 8, 5)(0, 9)
+    for a, b in zip(whole, expected, strict=True):
+        np.testing.assert_array_equal(a, b[2:])
+    for a, b in zip(pairs(feed(rows=np.array([1, 6]))), whole, strict=True):
+        np.testing.assert_array_equal(a, b[:, [1, 6]])
+    assert not np.array_equal(pairs(feed(6))[0], whole[0])

@@ -7,6 +7,7 @@ import pytest
 
 from unsupjax.data import arrays, open_source
 from unsupjax.data.kinds import Images, Table
+from unsupjax.data.kinds.columns import Number
 from unsupjax.errors import UserError
 
 
@@ -64,7 +65,7 @@ def test_standardise_uses_the_training_split_only(tmp_path, table):
     std = np.sqrt(8 / 3)
     np.testing.assert_allclose(arrays(source.train)[0], (train - [2, 5]) / [std, 1], rtol=1e-6)
     np.testing.assert_allclose(arrays(source.test)[0], (test - [2, 5]) / [std, 1], rtol=1e-6)
-    assert source.kind == Table(("0", "1"), (2.0, 5.0), (pytest.approx(std), 1.0))
+    assert source.kind == Table((Number("0", 2.0, pytest.approx(std)), Number("1", 5.0, 1.0)))
     assert arrays(source.train)[0].dtype == np.float32
 
 
@@ -96,7 +97,7 @@ def test_a_kind_that_does_not_fit(table, source):
 
 def test_unstandardised_table(table):
     source = open_source(table(), standardise=False)
-    assert source.kind.mean == (0.0,) * 3 and arrays(source.train)[0].mean() > 5
+    assert [c.mean for c in source.kind.columns] == [0.0] * 3 and arrays(source.train)[0].mean() > 5
 
 
 def test_one_class_protocol(table):
@@ -166,5 +167,5 @@ def test_every_user_option_has_a_plain_default():
     """The config section `data` is checked against this signature."""
     parameters = inspect.signature(open_source).parameters
     options = {name: p for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY and name != "kind"}
-    assert all(type(p.default) in (bool, int, float, str) for p in options.values())
+    assert all(type(p.default) in (bool, int, float, str, tuple) for p in options.values())
     assert all(f"{name}: " in open_source.__doc__ for name in options)

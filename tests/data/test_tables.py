@@ -222,9 +222,8 @@ def test_missing_entries_are_kept_where_they_are_allowed(write, save):
         open_source(write(text), label_column="label")
     source = open_source(write(text), label_column="label", missing=True, holdout=0.25)
     x = np.concatenate([arrays(source.train)[0], arrays(source.test)[0]])
-    assert (
-        np.isnan(x).sum() == 3 and np.isfinite(source.kind.mean).all() and source.kind.columns == ("a", "b")
-    )
+    assert np.isnan(x).sum() == 3 and source.kind.names == ("a", "b")
+    assert np.isfinite([c.mean for c in source.kind.columns]).all()
     gaps = X.copy()
     gaps[3, 1] = np.nan
     with pytest.raises(UserError, match="row 3"):
@@ -235,3 +234,81 @@ def test_missing_entries_are_kept_where_they_are_allowed(write, save):
     gaps[4, 1] = np.inf
     with pytest.raises(UserError, match="row 4"):
         open_source(save(x=gaps), missing=True)
+
+
+MIXED = "size,city,when,n,label\n" + "".join(
+    f"{i / 4},{['Bonn', 'Köln', ''][i % 3]},2024-01-{i + 1:02},{i % 2},{'xy'[i % 2]}\n" for i in range(12)
+)
+
+
+def test_columns_of_texts_are_refused_with_the_mend(write):
+    mend = r"set config.data.categories=\('city',\).*config.data.columns='mixed'.*label_column='city'"
+    with pytest.raises(UserError, match=rf"line 2, column 'city' holds 'Bonn', not a number.*{mend}"):
+        open_source(write(MIXED), label_column="label")
+    with pytest.raises(UserError, match=r"column 'when' holds texts, such as '2024-01-01'.*\('when',\)"):
+        open_source(write(MIXED), label_column="label", categories=("city",))
+    with pytest.raises(UserError, match=r"column '1' holds ''.*set config.data.missing=True"):
+        open_source(write("1,2\n3,\n"))
+
+
+def test_a_table_of_all_types(write):
+    source = open_source(write(MIXED), label_column="label", columns="mixed", holdout=0.25)
+    assert [c.type for c in source.kind.columns] == ["number", "category", "date", "category"]
+    assert source.kind.columns[1].values == ("", "Bonn", "Köln") and source.label_names == ("x", "y")
+    x, y = arrays(source.train)
+    assert x.shape == (9, 1 + 3 + 1 + 2) and x.dtype == np.float32 and y.dtype == np.int32
+    back = source.kind.restore(x)
+    i = np.round(back["size"] * 4).astype(int)
+    assert back["when"].tolist() == [f"2024-01-{n + 1:02}" for n in i]
+    assert back["city"].tolist() == [["Bonn", "Köln", ""][n % 3] for n in i]
+    np.testing.assert_array_equal(back["n"], i % 2)
+    np.testing.assert_array_equal(y, i % 2)
+    again = open_source(write(MIXED), label_column="label", columns="mixed", holdout=0.25, kind=source.kind)
+    np.testing.assert_array_equal(arrays(again.train)[0], x)
+
+
+def test_categories_that_are_named(write):
+    names = ("city", "when", "n")
+    source = open_source(write(MIXED), label_column="label", categories=names)
+    assert [c.type for c in source.kind.columns] == ["number"] + 3 * ["category"]
+    alone = open_source(write(MIXED), label_column="label", categories=names[:2]).kind
+    assert [c.type for c in alone.columns] == ["number", "category", "category", "number"]
+    # A category that the held-out rows alone have is one of the kind's.
+    assert all(c.width == 12 for c in alone.columns if c.name == "when")
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "message"),
+    [
+        (MIXED, {"columns": "mixd"}, "config.data.columns='mixd' is unknown; did you mean 'mixed'"),
+        (MIXED, {"columns": "mixed", "categories": ("town",)}, "config.data.categories: 'town' is no column"),
+        (
+            "a,a\nx,1\ny,2\n",
+            {"columns": "mixed"},
+            "column 2 is named 'a'; give every column a name of its own",
+        ),
+        (
+            "a,b\n1.5,x\n,y\n",
+            {"columns": "mixed"},
+            r"row 1 \(from 0, without the header\), column 'a'.*missing=True",
+        ),
+        ("a\n1\n1e39\n", {"columns": "mixed"}, "column 'a' holds '1e39', beyond float32"),
+    ],
+)
+def test_tables_of_all_types_that_are_refused(write, text, options, message):
+    with pytest.raises(UserError, match=message):
+        open_source(write(text), **options)
+
+
+def test_types_are_of_tables_alone(write, save):
+    with pytest.raises(UserError, match="columns='mixed' is for csv sources"):
+        open_source(save(X=X), columns="mixed")
+    with pytest.raises(UserError, match=r"categories=\('a',\) is for tables"):
+        open_source("digits", categories=("a",))
+    kind = open_source(write("a,b\nx,1.5\ny,2.5\nx,3.5\n"), columns="mixed", holdout=0.4).kind
+    with pytest.raises(
+        UserError, match="column 'a' holds a number, and the model was trained on a category there"
+    ):
+        open_source(write("a,b\n1,1.5\n2,2.5\n3,3.5\n"), kind=kind, holdout=0.4)
+    with pytest.raises(UserError, match="column 'a' holds 'z', and the column holds one of 'x', 'y'"):
+        open_source(write("a,b\nz,1.5\ny,2.5\nx,3.5\n"), columns="mixed", kind=kind, holdout=0.4)

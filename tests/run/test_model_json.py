@@ -108,7 +108,7 @@ def test_a_run_of_the_version_before_is_judged_as_it_was(table_run, tmp_path, mo
     folder = tmp_path / "run"
     shutil.copytree(table_run[0], folder)
     kind = kinds.from_json(workdir.read_model(folder)["kind"])
-    statistics = {"mean": list(kind.mean), "std": list(kind.std)}
+    statistics = {name: [getattr(c, name) for c in kind.columns] for name in ("mean", "std")}
     (folder / "model.json").unlink()
     config = json.loads((folder / "config.json").read_text())
     config["evaluate"]["test_examples"] = 0
@@ -132,3 +132,31 @@ def test_few_test_examples_are_judged(tmp_path):
     some = fit(tiny("digits", evaluate={"run": ("reconstruction",), "test_examples": 10}), tmp_path / "some")
     more = fit(tiny("digits", evaluate={"run": ("reconstruction",)}), tmp_path / "all")
     assert some["reconstruction_mse"] != more["reconstruction_mse"]
+
+
+def test_a_table_of_all_types_is_trained_on_and_comes_back(tmp_path):
+    """By a method that knows of no types: one-hots and dates are numbers to it."""
+    rng = np.random.default_rng(0)
+    rows = [
+        f"{x:.3f},{'ab'[int(x > 0)]},2024-0{i % 9 + 1}-1{i % 10}" for i, x in enumerate(rng.normal(size=80))
+    ]
+    (tmp_path / "a.csv").write_text("x,c,day\n" + "\n".join(rows) + "\n")
+    config = tiny(
+        f"csv:{tmp_path / 'a.csv'}",
+        data={"source": f"csv:{tmp_path / 'a.csv'}", "columns": "mixed"},
+        method={"name": "vae", "latent_dim": 2, "likelihood": "gaussian"},
+        evaluate={"run": ("reconstruction", "synthetic_table")},
+    )
+    results = fit(config, tmp_path / "run")
+    assert 0 < results["column_shapes"] <= 1 and "detection_boosting" in results
+    kind = kinds.from_json(workdir.read_model(tmp_path / "run")["kind"])
+    assert [column.type for column in kind.columns] == ["number", "category", "date"]
+    judged, state = load(tmp_path / "run")
+    assert judged.source.kind == kind
+    new = kind.restore(np.asarray(judged.method.sample(state, jax.random.key(0), 20)))
+    assert set(new["c"]) <= {"a", "b"} and all(len(day) == 10 for day in new["day"])
+    with pytest.raises(UserError, match="'synthetic_table' needs a table, and one input is"):
+        fit(
+            tiny("digits", evaluate={"run": ("synthetic_table",)}, method=config.method.to_dict()),
+            tmp_path / "no",
+        )

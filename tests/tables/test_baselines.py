@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from unsupjax.tables import baselines, from_columns, latent, networks, transform
+from unsupjax.data.kinds.table import fit as fit_kind
+from unsupjax.methods.parts import copula, tabular
+from unsupjax.tables import baselines, from_columns
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +45,7 @@ def test_copula(table):
 
 
 def test_scores_are_normal(table):
-    z = baselines.scores(baselines.fit_marginals(table), table, 0)
+    z = copula.normal_scores(table.values, 0)
     for column in z.T:
         assert scipy.stats.kstest(column, "norm").pvalue > 0.01
     assert (np.diff(table.values[0][np.argsort(z[:, 0])]) >= 0).all()
@@ -51,55 +53,71 @@ def test_scores_are_normal(table):
 
 def test_factor_of_a_singular_covariance():
     covariance = np.array([[1, 1, 0], [1, 1, 0], [0, 0, 2.0]])
-    found = baselines.factor(covariance)
+    found = copula.factor(covariance)
     np.testing.assert_allclose(found @ found.T, covariance, atol=1e-12)
+
+
+def of_rows(table, **options):
+    """The kind, the layout, and the latents of a table."""
+    kind = fit_kind(table.structured(), table.columns, missing=True, numbers="modes")
+    layout = tabular.layout(kind)
+    return kind, layout, copula.fit(kind, layout, table.values, **options)
 
 
 def test_the_start_is_the_copula(table):
     """The same scores make the same rows, as far as the table of quantiles is fine enough."""
-    found, fitted = transform.fit(table), baselines.fit_copula(table)
-    prior, layout = latent.fit(found, table), networks.layout(found)
-    order = [p.column for p in (*found.continuous, *found.discrete)]
+    (kind, layout, prior), fitted = of_rows(table), baselines.fit_copula(table)
+    order = [*layout.numbers, *layout.categories]
     z = np.random.default_rng(1).multivariate_normal(np.zeros(4), fitted.factor @ fitted.factor.T, 2000)
-    copula = baselines._quantiles(fitted.marginals, scipy.stats.norm.cdf(z))
-    logits, scalars = latent.start(prior, jnp.asarray(z[:, order], jnp.float32))
-    hots = networks.by_group(lambda x: jax.nn.one_hot(x.argmax(-1), x.shape[-1]), layout.hots, logits)
+    expected = baselines._quantiles(fitted.marginals, scipy.stats.norm.cdf(z))
+    logits, scalars = copula.start(layout, prior, jnp.asarray(z[:, order], jnp.float32))
+    hots = tabular.by_group(lambda x: jax.nn.one_hot(x.argmax(-1), x.shape[-1]), layout.hots, logits)
     modes = sum(layout.modes)
-    scalar = networks.by_group(lambda x: x.sum(-1), layout.modes, hots[:, :modes] * jnp.tanh(scalars))
-    start = transform.decode(found, np.concatenate([scalar, hots], axis=1))
+    scalar = tabular.by_group(lambda x: x.sum(-1), layout.modes, hots[:, :modes] * jnp.tanh(scalars))
+    start = kind.values(tabular.placed(layout, jnp.concatenate([scalar, hots], axis=1)))
     for j in range(3):
-        a, b = copula.values[j], start.values[j]
+        a, b = expected.values[j], start[j]
         assert (np.isnan(a) == np.isnan(b)).mean() > 0.998
         far = np.abs(a - b) > 0.05 * np.nanstd(a)
         assert far[~np.isnan(a)].mean() < 0.03
-    assert (copula.values[3] == start.values[3]).mean() > 0.998
+    assert (expected.values[3] == start[3]).mean() > 0.998
 
 
 def test_without_the_copula_the_start_is_silent(table):
-    prior = latent.fit(transform.fit(table), table, copula=False)
-    logits, scalars = latent.start(prior, jnp.ones((2, 4)))
+    _, layout, prior = of_rows(table, copula=False)
+    prior = jax.tree.map(jnp.asarray, prior)
+    logits, scalars = copula.start(layout, prior, jnp.ones((2, 4)))
     assert not logits.any() and not scalars.any() and not prior.mean.any()
     np.testing.assert_array_equal(prior.factor[0], np.eye(4))
 
 
 def test_scores_of_a_category(table):
-    found = transform.fit(table)
-    prior = latent.fit(found, table, seed=3)
-    order = [p.column for p in (*found.continuous, *found.discrete)]
-    scores = baselines.scores(baselines.fit_marginals(table), table, 3)[:, order]
-    categories = found.discrete[0].categories.tolist()
-    a = categories.index("Bonn")
+    kind, layout, prior = of_rows(table, seed=3)
+    order = [*layout.numbers, *layout.categories]
+    scores = copula.normal_scores([table.values[i] for i in order], 3)
+    a = kind.columns[3].values.index("Bonn")
     own = scores[table.values[3] == "Bonn"]
     np.testing.assert_allclose(prior.mean[a], own.mean(axis=0), atol=0.05)
     covariance = prior.factor[a] @ prior.factor[a].T
     np.testing.assert_allclose(covariance, np.cov(own.T, bias=True), atol=0.05)
-    drawn = latent.draw(prior, jax.random.key(0), 4000, jnp.full(4000, a))
+    prior = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), prior)
+    normal = jax.random.normal(jax.random.key(0), (4000, 4))
+    drawn = copula.draw(layout, prior, normal, jnp.full(4000, a))
     np.testing.assert_allclose(drawn.mean(axis=0)[:3], own.mean(axis=0)[:3], atol=0.08)
-    np.testing.assert_allclose(
-        drawn[:, 3].std(), own[:, 3].std(), rtol=0.25
-    )  # cut off at the interval's edges
+    # It is cut off at the interval's edges.
+    np.testing.assert_allclose(drawn[:, 3].std(), own[:, 3].std(), rtol=0.25)
     # Whatever is drawn, the start has the category that was asked for.
     for category in range(3):
-        z = latent.draw(prior, jax.random.key(1), 500, jnp.full(500, category))
-        logits, _ = latent.start(prior, z)
+        z = copula.draw(layout, prior, normal[:500], jnp.full(500, category))
+        logits, _ = copula.start(layout, prior, z)
         assert (logits[:, -3:].argmax(axis=1) == category).mean() > 0.99
+
+
+def test_a_category_that_no_row_has(table):
+    """One that the held-out rows alone have: nothing is said of it, and nothing breaks."""
+    kept = table.take(np.flatnonzero(table.values[3] != "Ulm"))
+    kind = fit_kind(kept.structured(), table.columns, missing=True, numbers="modes", whole=table.structured())
+    layout = tabular.layout(kind)
+    prior = copula.fit(kind, layout, kept.values)
+    assert layout.sizes == (3,) and all(np.isfinite(part).all() for part in prior)
+    assert not (prior.logits[:, -3:][:, kind.columns[3].values.index("Ulm")] > 0).any()

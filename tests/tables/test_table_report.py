@@ -5,7 +5,7 @@ import pytest
 
 from unsupjax import tables
 from unsupjax.errors import UserError
-from unsupjax.tables import trends
+from unsupjax.evaluate.synthesis import table_trends as trends
 
 
 def make(n, seed, shift=0.0, noise=0.3, columns=("x", "y", "c")):

@@ -2,7 +2,8 @@
 
 Training reads one endless stream of shuffled epochs: example i of the stream is example `i % n` of the
 permutation of epoch `i // n`, and step s takes positions `s * batch_size` to `(s + 1) * batch_size`. No example is
-dropped, a position is a step, and a restart needs nothing but that number.
+dropped, a position is a step, and a restart needs nothing but that number. `by_category` is another stream, whose steps
+are independent draws.
 """
 
 import functools
@@ -57,12 +58,54 @@ def _positions(start: int, stop: int, batch_size: int, rows: np.ndarray | None) 
     return np.arange(start, stop)[:, None] * batch_size + (np.arange(batch_size) if rows is None else rows)
 
 
+def by_category(
+    codes: np.ndarray, sizes: tuple[int, ...], batch_size: int, seed: int, rows: np.ndarray | None = None
+) -> Callable:
+    """Training by sampling: `(start, stop) -> (examples, categories)`, both `[steps, B]` int32, for those steps.
+
+    Of each example of a batch a column is drawn uniformly, its category in proportion to log(1 + count), so that rare
+    ones are learnt too, and the example uniformly among those that have it. A step's draws follow from `seed` and its
+    number alone.
+
+    Args:
+        codes: `[N, S]` int, the category of each example in each of S columns.
+        sizes: of each column how many categories there are; the result counts through all of them, column by column.
+        batch_size: of the global batch.
+        seed: of the draws.
+        rows: which rows of every batch to give; None: all.
+
+    Source: Xu et al., "Modeling tabular data using conditional GAN", NeurIPS 2019, section 4.3.
+    """
+    count = np.stack([np.bincount(column, minlength=max(sizes)) for column in codes.T])
+    level = np.cumsum(np.log1p(count), axis=1)
+    level /= level[:, -1:]
+    first, offset = np.cumsum(count, axis=1) - count, np.cumsum((0, *sizes[:-1]))
+    order = np.argsort(codes, axis=0, kind="stable")
+    mine = slice(None) if rows is None else rows
+
+    def drawn(step):
+        random = np.random.default_rng([seed, step])
+        column = random.integers(len(sizes), size=batch_size)
+        category = (random.random((batch_size, 1)) >= level[column]).sum(axis=1)
+        example = first[column, category] + random.integers(count[column, category])
+        return np.stack([order[example, column], offset[column] + category]).astype(np.int32)[:, mine]
+
+    return lambda start, stop: tuple(np.stack([drawn(step) for step in range(start, stop)], axis=1))
+
+
 def block_length(block) -> int:
     """T of a block."""
     return len(jax.tree.leaves(block)[0])
 
 
-def resident(data, batch_size: int, seed: int, steps_per_call: int, rows: np.ndarray | None = None) -> Feed:
+def resident(
+    data,
+    batch_size: int,
+    seed: int,
+    steps_per_call: int,
+    rows: np.ndarray | None = None,
+    chosen: Callable | None = None,
+) -> Feed:
     """The whole data set on every device, once; a block is indices, and a batch is gathered on the device.
 
     Args:
@@ -72,14 +115,23 @@ def resident(data, batch_size: int, seed: int, steps_per_call: int, rows: np.nda
         seed: of the shuffling.
         steps_per_call: T, steps in a block.
         rows: which rows of every batch this process places; None: all.
+        chosen: `by_category(...)`, with which a batch is a pair of inputs and categories; None: shuffled epochs.
     """
 
     def read(start, stop, steps):
         for first in range(start, stop, steps):
             last = min(first + steps, stop)
-            yield example_order(_positions(first, last, batch_size, rows), block_length(data), seed)
+            if chosen:
+                yield chosen(first, last)
+            else:
+                yield example_order(_positions(first, last, batch_size, rows), block_length(data), seed)
 
-    return Feed(read, lambda index, data: jax.tree.map(lambda a: a[index], data), (data,), steps_per_call)
+    def batch(index, data):
+        if chosen:
+            return data[index[0]], index[1]
+        return jax.tree.map(lambda a: a[index], data)
+
+    return Feed(read, batch, (data,), steps_per_call)
 
 
 def streaming(
@@ -90,6 +142,7 @@ def streaming(
     steps_per_call: int,
     rows: np.ndarray | None = None,
     threads: int = 4,
+    chosen: Callable | None = None,
 ) -> Feed:
     """Reads each batch when its turn comes, in threads ahead of the device: for data beyond device memory.
 
@@ -101,9 +154,13 @@ def streaming(
         steps_per_call: T, steps in a block.
         rows: which rows of every batch this process reads; None: all.
         threads: batches that are read at the same time.
+        chosen: as of `resident`.
     """
 
     def batch(step):
+        if chosen:
+            index, category = chosen(int(step), int(step) + 1)
+            return gather(index[0]), category[0]
         positions = _positions(int(step), int(step) + 1, batch_size, rows)
         return gather(example_order(positions[0], n, seed))
 

@@ -15,7 +15,7 @@ from unsupjax.data.sources.npz import open_npy, open_npz
 from unsupjax.data.sources.tfds import open_tfds
 from unsupjax.data.sources.toy import open_toy
 from unsupjax.data.splits import ArraySplit, Parts, Split
-from unsupjax.errors import UserError, nearest
+from unsupjax.errors import UserError, choose, nearest
 
 SOURCES = {
     "csv": open_csv,
@@ -60,6 +60,9 @@ def open_source(
     image_size: int = 0,
     data_dir: str = "",
     missing: bool = False,
+    columns: str = "numbers",
+    categories: tuple = (),
+    numbers: str = "standardised",
     examples: int = 0,
     unreadable: float = 0.01,
     kind: Kind | None = None,
@@ -74,7 +77,7 @@ def open_source(
             `npy:PATH` (inputs only);
             `toy:ring8`, `toy:grid25` (Gaussians in the plane, for generative models);
             `folder:PATH` (images in class folders or flat, or below train and test or val);
-            `csv:PATH` (columns of numbers, with a header line or without).
+            `csv:PATH` (columns of numbers, or of any type where `columns` says so; with a header line or without).
         holdout: the fraction of the examples that becomes the test split where the source has none itself.
         split_seed: seeds the choice of the held-out examples.
         standardise: whether tables are shifted and scaled to mean 0 and standard deviation 1 of each feature
@@ -90,6 +93,11 @@ def open_source(
             ~/tensorflow_datasets.
         missing: allow NaN (in a csv also empty fields, "NA" and "?"): entries of a table that were not observed, for
             methods with an argument of this name.
+        columns: of a csv, "numbers", or "mixed": columns of texts are categories or dates (2024-12-31, with or without
+            hours, or 31.12.2024), and numbers without fractions that take at most 10 values are categories as well.
+        numbers: of a table, "standardised", as `standardise` says, or by their "modes", for methods that ask for them
+            (`unsupjax.data.kinds.Modes`): a missing number is a mode of its own.
+        categories: names of the columns of a table whose values are categories, whatever they look like.
         examples: keep at most this many training examples, drawn at random by `split_seed`; 0: all.
         unreadable: of folder and tfds images: the greatest fraction of a split, as it is stored, that may be
             unreadable. Each such image is skipped with a warning that names it; one that has a sound header is found
@@ -113,14 +121,21 @@ def open_source(
         raise UserError(f"config.data.examples={examples} must be 0 (all) or more")
     if image_size < 0:
         raise UserError(f"config.data.image_size={image_size} must be 0 (as they are) or more")
+    choose("config.data.columns", columns, dict.fromkeys(("numbers", "mixed")))
+    choose("config.data.numbers", numbers, dict.fromkeys(("standardised", "modes")))
     given = {
         "image_size": image_size,
         "label_column": label_column,
         "data_dir": data_dir,
         "missing": missing,
         "unreadable": unreadable,
+        "columns": columns,
     }
-    parts = SOURCES[form](source, path, **_options(form, given))
+    taken = _options(form, given)
+    # Where they are numbers already, they are told to the kind alone.
+    if "categories" in inspect.signature(SOURCES[form]).parameters:
+        taken["categories"] = tuple(categories)
+    parts = SOURCES[form](source, path, **taken)
     rng = np.random.default_rng(split_seed)
     if normal_label >= 0:
         train, test = _one_class(source, parts, normal_label, holdout, rng)
@@ -133,7 +148,9 @@ def open_source(
     for name, split in (("training", train), ("test", test)):
         if not len(split):
             raise UserError(f"{source}: the {name} split is empty; change config.data.holdout={holdout}")
-    found = _kind_of(parts, train, standardise, missing)
+    # A kind that is given replaces the one found: modes, which take long, are not looked for.
+    options = {"numbers": "standardised" if kind else numbers, "standardise": standardise, "missing": missing}
+    found = _kind_of(source, parts, train, categories, options)
     if kind is not None:
         _check_kind(source, kind, found)
     kind = kind or found
@@ -202,32 +219,54 @@ def _class_index(names: tuple[str, ...], label: int) -> int:
     return label
 
 
-def _kind_of(parts: Parts, train: Split, standardise: bool, missing: bool) -> Kind:
+def _kind_of(source: str, parts: Parts, train: Split, categories: tuple, options: dict) -> Kind:
     """What an example of the training split is: uint8 of three axes is a picture, numbers of one axis a row."""
+    table = isinstance(train, ArraySplit) and (train.x.dtype.names or train.x.ndim == 2)
+    if categories and not table:
+        raise UserError(f"config.data.categories={categories!r} is for tables, and {source!r} is none")
+    if options["numbers"] == "modes" and not table:
+        raise UserError(f"config.data.numbers='modes' is for tables, and {source!r} is none")
     if not isinstance(train, ArraySplit):
         return Images(parts.shape)
     if train.x.dtype == np.uint8:
         return Images(tuple(train.x.shape[1:]))
-    if train.x.ndim == 2:
-        return tables.fit(train.x, parts.columns, standardise=standardise, missing=missing)
-    return Arrays(tuple(train.x.shape[1:]))
+    if not table:
+        return Arrays(tuple(train.x.shape[1:]))
+    whole = None  # whose categories count: those of the test split as well
+    if categories or train.x.dtype.names or options["numbers"] == "modes":
+        whole = parts.train.x if parts.test is None else np.concatenate([parts.train.x, parts.test.x])
+    return tables.fit(train.x, parts.columns, categories=categories, whole=whole, **options)
 
 
 def _check_kind(source: str, kind: Kind, found: Kind) -> None:
-    """Refuses data of another kind or shape than a model was trained on, and columns of other names or order."""
-    if (kind.name, kind.shape) != (found.name, found.shape):
+    """Refuses data of another kind or shape than a model was trained on, and columns of other names, order or type.
+
+    Categories may be others than those of the model: a row that has one is refused where it is prepared.
+    """
+    if isinstance(kind, Table) and isinstance(found, Table):
+        if len(kind.columns) == len(found.columns):
+            return _check_columns(source, kind, found)
+        shapes = [(len(found.columns),), (len(kind.columns),)]
+    else:
+        shapes = [found.shape, kind.shape]
+    if kind.name != found.name or shapes[0] != shapes[1]:
         raise UserError(
-            f"{source} holds {found.name} of shape {found.shape}, and the model was trained on {kind.name} of shape "
-            f"{kind.shape}"
+            f"{source} holds {found.name} of shape {shapes[0]}, and the model was trained on {kind.name} of shape "
+            f"{shapes[1]}"
         )
-    if isinstance(kind, Table) and kind.named and found.named and kind.columns != found.columns:
-        i = next(
-            i for i, pair in enumerate(zip(kind.columns, found.columns, strict=True)) if len(set(pair)) > 1
-        )
-        raise UserError(
-            f"{source}: feature {i} (from 0) is {found.columns[i]!r}, and the model was trained on {kind.columns[i]!r} "
-            "there; name and order the columns as they were"
-        )
+
+
+def _check_columns(source: str, kind: Table, found: Table) -> None:
+    for i, (a, b) in enumerate(zip(found.columns, kind.columns, strict=True)):
+        if kind.named and found.named and a.name != b.name:
+            raise UserError(
+                f"{source}: feature {i} (from 0) is {a.name!r}, and the model was trained on {b.name!r} there; name "
+                "and order the columns as they were"
+            )
+        if (a.type == "category") != (b.type == "category"):
+            raise UserError(
+                f"{source}: column {a.name!r} holds a {a.type}, and the model was trained on a {b.type} there"
+            )
 
 
 def _stored(kind: Kind, split: Split) -> Split:

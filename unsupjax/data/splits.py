@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from unsupjax.data.columns import Column
 from unsupjax.data.pictures import UnreadableImage
 from unsupjax.data.skipped import Skipped
 from unsupjax.errors import UserError
@@ -20,7 +21,7 @@ class ArraySplit(Sequence):
     """Examples that are rows of arrays: `split[i] -> (x[i], label)`.
 
     Attributes:
-        x: inputs `[N, ...]`.
+        x: inputs `[N, ...]`; of a table of several types, as its source reads it, a structured array `[N]`.
         y: labels `[N]` int32, or None.
     """
 
@@ -133,13 +134,14 @@ class Parts(NamedTuple):
     """What a kind of source opens: its own splits, before holdout and standardisation.
 
     `test` is None where the source has no test split; `label_names` is None where it has no labels, `columns` (the
-    names of features) where features have none, and `shape` (of an input) but where inputs are decoded when asked for.
+    names of features, or what each of a structured array is) where features have none, and `shape` (of an input) but
+    where inputs are decoded when asked for.
     """
 
     train: Split
     test: Split | None
     label_names: tuple[str, ...] | None
-    columns: tuple[str, ...] | None = None
+    columns: tuple[str | Column, ...] | None = None
     shape: tuple[int, ...] | None = None
 
 

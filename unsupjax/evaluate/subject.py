@@ -34,6 +34,7 @@ class Subject(NamedTuple):
         z_test: `encode(state, x_test)`, float32 `[M, D]`.
         label_names: the name of label i at index i, or None.
         init_batch: the inputs that `init` was given, for an untrained State; None: any will do.
+        kind: what an example is, of `unsupjax.data.kinds`; None: not known.
     """
 
     method: "Method"
@@ -47,6 +48,7 @@ class Subject(NamedTuple):
     z_test: np.ndarray
     label_names: tuple[str, ...] | None
     init_batch: np.ndarray | None = None
+    kind: Any = None
 
 
 def subject(

@@ -18,6 +18,8 @@ from unsupjax.methods.simclr import simclr as simclr
 from unsupjax.methods.som import som as som
 from unsupjax.methods.sparse import k_sparse as k_sparse
 from unsupjax.methods.sparse import sparse as sparse
+from unsupjax.methods.table_gan import UPDATES as _OF_TABLE_GAN
+from unsupjax.methods.table_gan import table_gan as table_gan
 from unsupjax.methods.vae import vae as vae
 
 METHODS = {
@@ -35,7 +37,11 @@ METHODS = {
     "simclr": simclr,
     "som": som,
     "sparse": sparse,
+    "table_gan": table_gan,
     "vae": vae,
 }
 
-UPDATES = {"gan": _OF_GAN}  # method -> optimizer -> its argument that says how many updates a step has
+UPDATES = {
+    "gan": _OF_GAN,
+    "table_gan": _OF_TABLE_GAN,
+}  # method -> optimizer -> its argument that says how many updates a step has

@@ -17,12 +17,15 @@ class Wants(NamedTuple):
         kinds: the kinds of data that it takes, by name; empty: any.
         labels: how many classes it models: its batches are pairs of inputs and labels. 0: it sees no labels.
         missing: NaN is allowed in its inputs, an entry that was not observed.
+        asks: one-hots of its inputs, `(start, size)` each: its batches are pairs of inputs and of the category, among
+            all those of these one-hots, that each input was chosen for; empty: of inputs.
         unit_interval: the argument by which its inputs must lie in [0, 1], such as "likelihood='bernoulli'"; "": none.
     """
 
     kinds: tuple[str, ...] = ()
     labels: int = 0
     missing: bool = False
+    asks: tuple[tuple[int, int], ...] = ()
     unit_interval: str = ""
 
 
@@ -30,8 +33,9 @@ class Method(NamedTuple):
     """A method of unsupervised learning: pure functions over a `State`, which is a NamedTuple of arrays.
 
     A batch is an array of inputs `[B, ...]`; labels never reach a method (but a conditional `gan`, which models them:
-    its batch is a pair). Every State has the fields `step` (int32 scalar) and `key` (a typed PRNG key that stays as
-    `init` set it: a step draws from `fold_in(key, step)`). `step` is un-jitted: callers choose how to compile it.
+    its batch is a pair, and so is that of a method that `wants.asks` for categories of its inputs). Every State has the
+    fields `step` (int32 scalar) and `key` (a typed PRNG key that stays as `init` set it: a step draws from
+    `fold_in(key, step)`). `step` is un-jitted: callers choose how to compile it.
 
     Attributes:
         init: `(key, batch) -> State`.
@@ -50,6 +54,8 @@ class Method(NamedTuple):
             for self-organizing maps.
         views: `(key, x) -> (x1, x2)`, two random views of each example as training compares them, for methods
             that learn from views.
+        finish: `(State) -> State`, what is made of a State before it is judged or used, for methods whose training
+            leaves something to do; of a State that is finished already it makes the same.
         diagnose: `(metrics) -> str | None`, on the host: what is wrong with a run whose mean metrics of an
             interval are these floats, in plain words.
         wants: what it asks of its data.
@@ -66,6 +72,7 @@ class Method(NamedTuple):
     prototypes: Callable | None = None
     map: Callable | None = None
     views: Callable | None = None
+    finish: Callable | None = None
     diagnose: Callable | None = None
     wants: Wants = Wants()
 

@@ -4,9 +4,11 @@ import inspect
 from collections.abc import Callable
 
 import ml_collections
+import numpy as np
 import optax
 
 from unsupjax.config import DTYPES, SLOTS, defaults
+from unsupjax.data.kinds import Kind
 from unsupjax.errors import UserError
 from unsupjax.methods import METHODS, UPDATES, Method
 from unsupjax.optimizers import OPTIMIZERS, SCHEDULES, wrap
@@ -64,18 +66,27 @@ def learning_rates(config: ml_collections.ConfigDict, total_steps: int) -> dict[
 
 
 def build(
-    config: ml_collections.ConfigDict, shape: tuple[int, ...], examples: int, total_steps: int
+    config: ml_collections.ConfigDict,
+    shape: tuple[int, ...],
+    examples: int,
+    total_steps: int,
+    *,
+    kind: Kind | None = None,
+    rows: Callable[[], np.ndarray] | None = None,
 ) -> Method:
     """The Method of a config: its factory, given its networks, its optimizer and those facts it asks for.
 
     Every factory, of a network or policy as well, is passed what its signature names of `shape`, `examples`,
-    `total_steps`, `axis_name` and `dtype`.
+    `total_steps`, `axis_name`, `dtype` and `kind`, and the method's of `rows`.
 
     Args:
         config: the complete config.
         shape: of one input.
         examples: number of training examples, for methods that collect over an epoch.
         total_steps: of the run; learning-rate schedules end there.
+        kind: of the data.
+        rows: reads the training split as it is stored, `[N, ...]`, for methods that know it whole from the first step;
+            None: a State of such a method is only to be restored.
 
     Raises:
         UserError: where a factory refuses a value, with its reason.
@@ -86,6 +97,7 @@ def build(
         "total_steps": total_steps,
         "axis_name": axis_name(config.parallel),
         "dtype": DTYPES[config.dtype],
+        "kind": kind,
     }
 
     def made(section, factories, **parts):
@@ -107,4 +119,6 @@ def build(
                 parts[parameter] = optimizer(config, total_steps * updates_a_step(config, section), section)
             else:
                 parts[parameter] = made(section, slot.factories)
+    if "rows" in taken and rows is not None:
+        parts["rows"] = rows()
     return made("method", METHODS, **parts)

@@ -1,6 +1,7 @@
 """What a config stands for: its data, its method, its compiled step and its judges, joined."""
 
 import contextlib
+import functools
 import math
 import pathlib
 from collections.abc import Callable
@@ -11,7 +12,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from unsupjax.data import Source, arrays, downloads, open_source
-from unsupjax.data.feeds import Feed, example_order, fits_in_memory, resident, streaming
+from unsupjax.data.feeds import Feed, by_category, example_order, fits_in_memory, resident, streaming
 from unsupjax.data.kinds import Kind
 from unsupjax.errors import UserError, nearest
 from unsupjax.evaluate import Subject, animate, learning_curves, subject
@@ -77,8 +78,8 @@ def prepare(plan: Plan, kind: Kind | None = None) -> Experiment:
     key, see = jax.random.key(plan.seed), source.kind.see
     raw, labels = source.train.gather(example_order(np.arange(batch_size), n, plan.seed))
     batch = seen_batch(see, plan.transform, key, raw)
-    shape = source.kind.example().shape
-    method = _seeing(plan.build(shape, n, total), see)
+    shape, rows = source.kind.example().shape, lambda: arrays(source.train)[0]
+    method = _seeing(plan.build(shape, n, total, kind=source.kind, rows=rows), see)
     _check_wants(plan, source, method, batch)
     batch = (batch, labels) if method.wants.labels else batch
     try:
@@ -175,11 +176,21 @@ def make_feed(experiment: Experiment) -> Feed:
     most = BLOCK_BYTES // (experiment.example_bytes * batch_size) if feed == "streaming" else 100
     steps = plan.train.steps_per_call or _even(min(100, most), plan.train.log_every)
     arguments = (batch_size, plan.seed, steps, local_rows(experiment.mesh, batch_size))
+    asked = _by_category(experiment) if experiment.method.wants.asks else None
     if feed == "streaming":
         read = train.gather if experiment.method.wants.labels else lambda index: train.gather(index)[0]
-        return streaming(read, len(train), *arguments)
+        return streaming(read, len(train), *arguments, chosen=asked)
     data = arrays(train) if experiment.method.wants.labels else arrays(train)[0]
-    return resident(put_everywhere(data, experiment.mesh), *arguments)
+    return resident(put_everywhere(data, experiment.mesh), *arguments, chosen=asked)
+
+
+def _by_category(experiment: Experiment) -> Callable:
+    """The draws of batches whose examples are chosen by the categories that the method asks for."""
+    plan, (x, _) = experiment.plan, arrays(experiment.source.train)
+    spans = experiment.method.wants.asks
+    codes = np.stack([x[:, start : start + size].argmax(axis=1) for start, size in spans], axis=1)
+    rows = local_rows(experiment.mesh, plan.train.batch_size)
+    return by_category(codes, tuple(size for _, size in spans), plan.train.batch_size, plan.seed, rows)
 
 
 def compile_run(experiment: Experiment, feed: Feed) -> tuple[loop.Program, Feed]:
@@ -241,6 +252,16 @@ def _able(experiment: Experiment, named: tuple[Asked, ...]) -> list[Asked]:
     return [asked for asked in named if asked.name not in without]
 
 
+def finished(method: Method, state: Any) -> Any:
+    """State as the method's functions are to use it: `method.finish` of it, for methods that have one."""
+    return state if method.finish is None else _finisher(method.finish)(state)
+
+
+@functools.lru_cache(maxsize=8)
+def _finisher(finish: Callable) -> Callable:
+    return jax.jit(finish)
+
+
 def make_subject(experiment: Experiment, state: Any, limit: int | None = None) -> Subject:
     """What evaluators and figures judge: State, data and codes; the same draws at every call.
 
@@ -256,9 +277,10 @@ def make_subject(experiment: Experiment, state: Any, limit: int | None = None) -
     for i, (split, most) in enumerate(zip((source.train, source.test), limits, strict=True)):
         split = chosen(split, most)
         splits.append(seen_split(split, source.kind, plan.transform, jax.random.fold_in(key, i)))
-    state = local(state, experiment.mesh)
+    state = finished(experiment.method, local(state, experiment.mesh))
     judged = subject(experiment.method, state, key, *splits, source.label_names, init_batch=experiment.batch)
-    return judged._replace(y_train=labels_of(*splits[0]), y_test=labels_of(*splits[1]))
+    labels = {"y_train": labels_of(*splits[0]), "y_test": labels_of(*splits[1])}
+    return judged._replace(kind=source.kind, **labels)
 
 
 def judge(experiment: Experiment, judged: Subject, named: tuple[Asked, ...]) -> dict[str, float]:

@@ -88,7 +88,7 @@ def evaluate(folder: str | pathlib.Path) -> dict[str, float]:
     """
     folder = pathlib.Path(folder)
     with workdir.writing(folder):
-        return _finish(*load(folder), folder)
+        return _finish(*_restored(folder), folder)
 
 
 def load(folder: str | pathlib.Path) -> tuple[Experiment, Any]:
@@ -97,7 +97,12 @@ def load(folder: str | pathlib.Path) -> tuple[Experiment, Any]:
     Raises:
         UserError: no run in the folder, or no whole checkpoint.
     """
-    folder = pathlib.Path(folder)
+    experiment, state = _restored(pathlib.Path(folder))
+    return experiment, experiments.finished(experiment.method, state)
+
+
+def _restored(folder: pathlib.Path) -> tuple[Experiment, Any]:
+    """The experiment of a run and the State of its newest checkpoint, as it lies there."""
     planned = _saved_plan(folder)
     experiment = experiments.prepare(planned, _saved_kind(planned, folder))
     checkpoints = _open_checkpoints(planned, folder, read_only=True)

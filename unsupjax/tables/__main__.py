@@ -41,7 +41,7 @@ def _fit(chosen: argparse.Namespace) -> None:
     _check_writable(chosen.model)
     model = _fitted(chosen, tables.read(chosen.data, discrete=chosen.discrete))
     tables.save(chosen.model, model)
-    print(f"{chosen.model}: a model of {len(model.transform.columns)} columns")
+    print(f"{chosen.model}: a model of {len(model.columns)} columns")
 
 
 def _sample(chosen: argparse.Namespace) -> None:

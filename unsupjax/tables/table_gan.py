@@ -1,44 +1,80 @@
-"""A GAN for tables of mixed types: `fit` a table, then `sample` rows like its own."""
+"""A GAN for tables of mixed types: `fit` a table, then `sample` rows like its own. A face of `methods.table_gan`."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
+from unsupjax import methods
+from unsupjax.data import feeds, kinds
+from unsupjax.data.columns import Column, Table, parse, same
+from unsupjax.data.kinds.modes import MODES
+from unsupjax.data.kinds.table import fit as fit_kind
 from unsupjax.errors import UserError
-from unsupjax.tables import calibrate, conditions, latent, networks, training, transform, view
-from unsupjax.tables.schema import Table, parse
-from unsupjax.tables.training import Settings
+from unsupjax.methods import Method
+from unsupjax.methods.parts import tabular
+from unsupjax.parallel.mesh import make_mesh, place_batch
+from unsupjax.run import loop
 
 _BLOCK = 250  # steps in a compiled loop: what stands between two looks at the loss
 _ROWS = 2048  # sampled at once
 _TRIES = 20  # rows drawn for each that must have a value
+_METRICS = {"critic_loss": "loss"} | {m: m for m in ("critic_gap", "generator_loss", "condition_loss")}
+SAMPLER = ("average", "average_stats", "quantiles", "facts")  # what of State makes samples
 
 
-class Diverged(RuntimeError):
-    """A loss that is not finite."""
+class Settings(NamedTuple):
+    """Hyperparameters.
+
+    CTGAN's are loss="wasserstein", pack=10, batch_size=500, dropout=0.5, learning_rate=2e-4 and ema=0, and of `fit`
+    copula=False and calibrated=False.
+
+    Attributes:
+        steps: updates of the generator, over which the learning rate falls to 0.
+        generator_features, critic_features: widths of the hidden layers.
+        noise_dim: normal numbers that the generator is given beside the latents.
+        batch_size: rows in an update, a multiple of `pack`.
+        pack: rows that the critic judges together, which shows it whether they differ.
+        dropout: in the critic.
+        loss: "relativistic" or "wasserstein".
+        penalty: weight of R1 and R2, or of WGAN-GP's penalty; None for 0.1 and for 10.
+        critic_steps: updates of the critic before each of the generator.
+        learning_rate, weight_decay: of both networks.
+        ema: decay of the average of the generator's parameters that samples are drawn with; 0 for the last ones.
+    """
+
+    steps: int = 3000
+    generator_features: tuple[int, ...] = (256, 256)
+    critic_features: tuple[int, ...] = (256, 256)
+    noise_dim: int = 32
+    batch_size: int = 250
+    pack: int = 1
+    dropout: float = 0.25
+    loss: str = "relativistic"
+    penalty: float | None = None
+    critic_steps: int = 1
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-6
+    ema: float = 0.999
 
 
 class TableGAN(NamedTuple):
     """A fitted generator: what `sample` needs, and nothing of the table but its columns' values.
 
     Attributes:
-        transform: between rows and vectors.
-        latent: the copula that the latents come from.
-        conditions: with counts of the categories, and no rows.
-        params, stats: of the generator.
-        calibration: of the continuous columns.
+        columns: the table's schema.
+        kind: between rows and vectors.
+        model: `SAMPLER`, fields of the method's State.
         settings: hyperparameters.
     """
 
-    transform: transform.Transform
-    latent: latent.Latent
-    conditions: conditions.Conditions
-    params: Any
-    stats: Any
-    calibration: calibrate.Calibration
+    columns: tuple[Column, ...]
+    kind: kinds.Table
+    model: dict[str, Any]
     settings: Settings
 
 
@@ -47,20 +83,13 @@ def fit(
     table: Table,
     *,
     steps: int = 3000,
-    modes: int = transform.MODES,
+    modes: int = MODES,
     copula: bool = True,
     calibrated: bool = True,
     log: Callable[[int, dict[str, float]], None] | None = None,
     **settings,
 ) -> TableGAN:
-    r"""Trains a GAN on a table: it starts as the table's Gaussian copula and learns what that lacks.
-
-    Continuous numbers are encoded by their modes and categories one-hot (`transform.fit`). The generator's latents are
-    correlated normal scores whose quantiles are a row (`latent`); its networks add to that row's scalars and logits. A
-    batch asks for categories by log-frequency and meets real rows that have them (`conditions.draw`); a cross-entropy
-    holds the generator to them. The critic sees packs of vectors, of their numbers and of the numbers' principal
-    components (`view.see`). Trained by R3GAN's loss (relativistic pairing with R1 and R2), which settles where the
-    start is near the end already, or by WGAN-GP as CTGAN is; a penalty's event is a pack.
+    """Trains `unsupjax.methods.table_gan` on a table, on one device.
 
     Args:
         key: a typed random key; the same key and table give the same model.
@@ -73,42 +102,85 @@ def fit(
         **settings: fields of `Settings`.
 
     Raises:
-        UserError: `transform.fit` refuses the table; settings that do not fit each other.
+        UserError: all columns are constant; a discrete column has more than 1,000 categories; settings that do not fit
+            each other.
         Diverged: a loss is not finite.
-
-    Source: Xu et al., "Modeling tabular data using conditional GAN", NeurIPS 2019; Huang et al., "The GAN is dead;
-    long live the GAN!", NeurIPS 2024.
     """
-    chosen = _check(Settings(steps=steps, **settings))
+    chosen = Settings(steps=steps, **settings)
+    features = {name: tuple(getattr(chosen, name)) for name in ("generator_features", "critic_features")}
+    chosen = chosen._replace(**features)  # hashable, as a static argument must be
+    if steps < 1:
+        raise UserError(f"steps={steps} must be at least 1")
+    if chosen.batch_size % chosen.pack:
+        raise UserError(f"batch_size={chosen.batch_size} must be a multiple of pack={chosen.pack}")
+    rows = table.structured()
+    kind = fit_kind(rows, table.columns, missing=True, numbers="modes", modes=modes)
+    stored = kind.prepare(rows)
+    method = _method(kind, chosen, rows=stored, copula=copula, calibrated=calibrated)
     seed = int(jax.random.bits(key)) % 2**31
-    found = transform.fit(table, modes=modes, seed=seed)
-    layout, data = prepare(found, table, copula=copula, seed=seed)
-    for_init, for_steps, for_settling, for_calibration = jax.random.split(key, 4)
-    state = training.init(layout, chosen, for_init, data)
-    while state.step < steps:
-        at, n = int(state.step), min(_BLOCK, steps - int(state.step))
-        state, metrics = training.train(layout, chosen, for_steps, data, state, n)
-        _report(at, np.asarray(metrics), log)
-    params = state.ema if chosen.ema else state.generator
-    stats = training.settle(layout, chosen, for_settling, data, params, state.stats)
-    counts = data.conditions._replace(rows=jnp.zeros((len(found.discrete), 0), jnp.int32))
-    fitted = TableGAN(found, data.latent, counts, params, stats, calibrate.NONE, chosen)
-    if not calibrated:
-        return fitted
-    return fitted._replace(calibration=calibrate.fit(found, sample(fitted, for_calibration, 10_000), table))
+    state = _train(method, jax.jit(method.init)(key, stored[:1]), stored, seed, chosen, log)
+    state = jax.jit(method.finish)(state)
+    return TableGAN(table.columns, kind, {name: getattr(state, name) for name in SAMPLER}, chosen)
 
 
-def prepare(found: transform.Transform, table: Table, *, copula: bool = True, seed: int = 0):
-    """The layout of the vectors, and what training reads."""
-    layout = networks.layout(found)
-    vectors = transform.encode(found, table, seed=seed)
-    codes = [transform.codes(found, part, table) for part in found.discrete]
-    codes = np.stack([np.zeros(table.rows, np.int64), *codes], axis=1)[:, 1:]
-    return layout, training.Data(
-        jnp.asarray(vectors),
-        conditions.conditions(codes, layout.categories),
-        latent.fit(found, table, copula=copula, seed=seed),
-        view.fit(found, layout, vectors),
+def _method(kind: kinds.Table, settings: Settings, **more) -> Method:
+    names = ("generator_features", "critic_features", "noise_dim", "pack", "dropout", "loss", "ema")
+    arguments = {name: getattr(settings, name) for name in names}
+    weight = -1.0 if settings.penalty is None else settings.penalty
+    networks = _optimizer(settings, 1), _optimizer(settings, settings.critic_steps)
+    try:
+        return methods.table_gan(
+            *networks, kind=kind, penalty_weight=weight, n_critic=settings.critic_steps, **arguments, **more
+        )
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def _optimizer(settings: Settings, each: int) -> optax.GradientTransformation:
+    """Adam(0.5, 0.9) with a little weight decay in the gradient, as CTGAN's, of `each` updates a step.
+
+    Its rate falls linearly to 0.
+    """
+    rate = optax.linear_schedule(settings.learning_rate, 0.0, settings.steps * each)
+    return optax.chain(optax.add_decayed_weights(settings.weight_decay), optax.adam(rate, b1=0.5, b2=0.9))
+
+
+def _train(method: Method, state: Any, stored: np.ndarray, seed: int, settings: Settings, log) -> Any:
+    mesh, spans = make_mesh(jax.devices()[:1]), method.wants.asks
+    batch_size, chosen = settings.batch_size * settings.critic_steps, None
+    if spans:
+        codes = np.stack([stored[:, start : start + size].argmax(axis=1) for start, size in spans], axis=1)
+        chosen = feeds.by_category(codes, tuple(size for _, size in spans), batch_size, seed)
+    feed = feeds.resident(jnp.asarray(stored), batch_size, seed, _BLOCK, chosen=chosen)
+    told = lambda report: log and log(report.step, {k: report.metrics[m] for k, m in _METRICS.items()})
+    _, state = loop.train(
+        loop.compile_block(method, feed, mesh, "jit", lambda rows: rows),
+        state,
+        feed,
+        lambda block: place_batch(block, mesh, "jit", 1),
+        start=0,
+        stop=settings.steps,
+        meter=loop.Meter(batch_size, _BLOCK),
+        on_report=told,
+        save_every=0,
+        evaluate_every=0,
+        on_pause=lambda step, state: None,
+        ask=lambda: loop.Asked(False, False),
+    )
+    return state
+
+
+def blank(kind: kinds.Table, settings: Settings) -> Any:
+    """The State of an untrained model, as shapes."""
+    return jax.eval_shape(_method(kind, settings).init, jax.random.key(0), jnp.zeros((1, *kind.shape)))
+
+
+@functools.lru_cache(maxsize=8)
+def _sampler(kind: kinds.Table, settings: Settings) -> Callable:
+    """`(model, key, n, asked) -> rows`, compiled."""
+    method, state = _method(kind, settings), blank(kind, settings)
+    return jax.jit(
+        lambda model, key, n, asked: method.sample(state._replace(**model), key, n, asked), static_argnums=2
     )
 
 
@@ -128,7 +200,7 @@ def sample(fitted: TableGAN, key: jax.Array, n: int, where: tuple[str, Any] | No
     """
     if n < 1:
         raise UserError(f"{n} rows are none to sample; ask for at least 1")
-    wanted = None if where is None else _wanted(fitted.transform, *where)
+    wanted = None if where is None else _wanted(fitted, *where)
     kept, rows, tries = [], 0, 0
     while rows < n:
         block = _block(fitted, jax.random.fold_in(key, tries), wanted)
@@ -139,7 +211,7 @@ def sample(fitted: TableGAN, key: jax.Array, n: int, where: tuple[str, Any] | No
         kept.append(block)
         rows += block.rows
     values = (np.concatenate(parts)[:n] for parts in zip(*(t.values for t in kept), strict=True))
-    return Table(fitted.transform.columns, tuple(values))
+    return Table(fitted.columns, tuple(values))
 
 
 class _Wanted(NamedTuple):
@@ -150,38 +222,31 @@ class _Wanted(NamedTuple):
     category: int
 
 
-def _wanted(found: transform.Transform, name: str, value: Any) -> _Wanted:
-    names = [c.name for c in found.columns]
-    index = Table(found.columns, ()).find(name)
-    value = parse(found.columns[index], value) if isinstance(value, str) else value
-    choices = dict([(i, v) for i, v in found.constants] + [(d.column, d.categories) for d in found.discrete])
+def _wanted(fitted: TableGAN, name: str, value: Any) -> _Wanted:
+    index = Table(fitted.columns, ()).find(name)
+    value = parse(fitted.columns[index], value) if isinstance(value, str) else value
+    layout, choices = tabular.layout(fitted.kind), {}
+    for i, column in enumerate(fitted.kind.columns):
+        if i not in layout.numbers:  # a category, or a number that is the same in all rows
+            choices[i] = column.array() if column.type == "category" else np.array(column.mean, float)
     if index not in choices:
-        there = [n for i, n in enumerate(names) if i in choices]
+        there = [fitted.columns[i].name for i in choices]
         raise UserError(f"{name!r} is continuous; rows can be asked for by discrete columns: {there}")
-    hit = np.flatnonzero(transform.same(choices[index], value))
+    hit = np.flatnonzero(same(choices[index], value))
     if not len(hit):
         listed = ", ".join(repr(v) for v in choices[index][:10].tolist())
         raise UserError(f"column {name!r} has no value {value!r}; it has {listed}")
-    before = 0
-    for part in found.discrete:
-        if part.column == index:
-            return _Wanted(index, choices[index][hit[0]], before + int(hit[0]))
-        before += len(part.categories)
-    return _Wanted(index, choices[index][0], -1)
+    category = -1
+    if index in layout.categories:
+        before = layout.sizes[: layout.categories.index(index)]
+        category = sum(before) + int(hit[0])
+    return _Wanted(index, choices[index][hit[0]], category)
 
 
 def _block(fitted: TableGAN, key: jax.Array, wanted: _Wanted | None) -> Table:
     asked = None if wanted is None or wanted.category < 0 else jnp.full(_ROWS, wanted.category, jnp.int32)
-    vectors = training.sample(
-        networks.layout(fitted.transform),
-        fitted.settings,
-        key,
-        (fitted.params, fitted.stats, fitted.latent, fitted.conditions),
-        asked,
-        _ROWS,
-    )
-    table = transform.decode(fitted.transform, np.asarray(vectors))
-    return calibrate.apply(fitted.calibration, fitted.transform, table)
+    rows = _sampler(fitted.kind, fitted.settings)(fitted.model, key, _ROWS, asked)
+    return Table(fitted.columns, tuple(fitted.kind.values(np.asarray(rows))))
 
 
 def _having(block: Table, wanted: _Wanted, force: bool) -> Table:
@@ -190,28 +255,4 @@ def _having(block: Table, wanted: _Wanted, force: bool) -> Table:
         values = list(block.values)
         values[wanted.column] = np.repeat(np.array([wanted.value]), block.rows)
         return block._replace(values=tuple(values))
-    return block.take(np.flatnonzero(transform.same(block.values[wanted.column], wanted.value)))
-
-
-def _check(settings: Settings) -> Settings:
-    if settings.steps < 1:
-        raise UserError(f"steps={settings.steps} must be at least 1")
-    if settings.batch_size % settings.pack:
-        raise UserError(f"batch_size={settings.batch_size} must be a multiple of pack={settings.pack}")
-    if settings.loss not in training.PENALTY:
-        raise UserError(f"loss={settings.loss!r}: choices are {sorted(training.PENALTY)}")
-    if not 0 <= settings.ema < 1:
-        raise UserError(f"ema={settings.ema} must be in [0, 1)")
-    features = {name: tuple(getattr(settings, name)) for name in ("generator_features", "critic_features")}
-    return settings._replace(**features)  # hashable, as a static argument must be
-
-
-def _report(before: int, metrics: np.ndarray, log: Callable | None) -> None:
-    """Refuses to go on from metrics `[steps, ...]` that are not finite."""
-    bad = np.flatnonzero(~np.isfinite(metrics).all(axis=1))
-    if len(bad):
-        raise Diverged(
-            f"the loss is not finite at step {before + bad[0] + 1}; lower learning_rate, or raise penalty or batch_size"
-        )
-    if log is not None:
-        log(before + len(metrics), dict(zip(training.METRICS, metrics.mean(axis=0).tolist(), strict=True)))
+    return block.take(np.flatnonzero(same(block.values[wanted.column], wanted.value)))

@@ -14,6 +14,7 @@ from typing import Any
 
 from unsupjax.data.kinds.arrays import Arrays as Arrays
 from unsupjax.data.kinds.images import Images as Images
+from unsupjax.data.kinds.modes import Modes as Modes
 from unsupjax.data.kinds.table import Table as Table
 from unsupjax.errors import UserError
 

@@ -1,4 +1,4 @@
-"""`csv:PATH`: a table of numbers with commas between them, and perhaps a column of labels."""
+"""`csv:PATH`: a table of numbers, or of numbers, dates and categories, and perhaps a column of labels."""
 
 import csv
 import math
@@ -8,18 +8,18 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from unsupjax.data.checks import encode_labels
+from unsupjax.data.columns import LARGEST, NOT_OBSERVED, Table, typed
 from unsupjax.data.splits import ArraySplit, Parts
 from unsupjax.errors import UserError, nearest
 
-NOT_OBSERVED = ("", "nan", "na", "n/a", "?", "null")
-LARGEST = float(np.finfo(np.float32).max)
 
-
-def open_csv(source: str, path: str, *, label_column: str, missing: bool) -> Parts:
+def open_csv(
+    source: str, path: str, *, label_column: str, missing: bool, columns: str, categories: tuple[str, ...]
+) -> Parts:
     """Every column but `label_column` is a feature; a first line with no number in them is a header."""
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
-            return _parse(source, _rows(source, file), label_column, missing)
+            return _parse(source, _rows(source, file), label_column, missing, columns, categories)
     except OSError as error:
         raise UserError(f"{source}: cannot open {path} ({error.strerror})") from error
     except UnicodeDecodeError as error:
@@ -64,7 +64,14 @@ def _is_utf8(line: bytes) -> bool:
     return True
 
 
-def _parse(source: str, rows: Iterable[tuple[int, list[str]]], label_column: str, missing: bool) -> Parts:
+def _parse(
+    source: str,
+    rows: Iterable[tuple[int, list[str]]],
+    label_column: str,
+    missing: bool,
+    types: str,
+    categories: tuple[str, ...],
+) -> Parts:
     line, first = next(rows, (0, None))
     if first is None:
         raise UserError(f"{source} is an empty file; it needs a row for every example")
@@ -72,6 +79,8 @@ def _parse(source: str, rows: Iterable[tuple[int, list[str]]], label_column: str
     features = [i for i in range(len(first)) if i != label]
     is_header = label_column in first or not any(_is_number(first[i]) for i in features)
     names = first if is_header else [str(i) for i in range(len(first))]
+    mixed = types == "mixed" or categories
+    texts = [[] for _ in features]
     values, labels = array("d"), []
 
     def add(line, row):
@@ -79,7 +88,11 @@ def _parse(source: str, rows: Iterable[tuple[int, list[str]]], label_column: str
             raise UserError(
                 f"{source}: line {line} has {len(row)} columns where the first has {len(first)}; make them equal"
             )
-        values.extend(_number(source, line, names[i], row[i], missing) for i in features)
+        if mixed:
+            for column, i in zip(texts, features, strict=True):
+                column.append(row[i])
+        else:
+            values.extend(_number(source, line, names[i], row[i], missing) for i in features)
         if label is not None:
             labels.append(row[label])
 
@@ -87,13 +100,58 @@ def _parse(source: str, rows: Iterable[tuple[int, list[str]]], label_column: str
         add(line, first)
     for line, row in rows:
         add(line, row)
-    if not values:
+    if not values and not any(texts):
         raise UserError(f"{source} has no rows with features; it needs a line of numbers for every example")
     columns = tuple(names[i] for i in features)
-    return _parts(source, np.array(values).reshape(-1, len(features)), labels, columns)
+    if mixed:
+        return _parts(source, *_typed(source, columns, texts, types, categories, missing), labels)
+    return _parts(source, np.array(values).reshape(-1, len(features)), columns, labels)
 
 
-def _parts(source: str, x: np.ndarray, labels: list[str], columns: tuple[str, ...]) -> Parts:
+def _typed(
+    source: str,
+    names: tuple[str, ...],
+    texts: list[list[str]],
+    types: str,
+    categories: tuple[str, ...],
+    missing: bool,
+) -> tuple:
+    """Columns of any type as a structured array `[N]`, and what each is."""
+    for i, name in enumerate(names):
+        if not name or names.index(name) < i:
+            raise UserError(
+                f"{source}: column {i + 1} is named {name!r}; give every column a name of its own"
+            )
+    found = [
+        typed(source, name, column, discrete=name in categories, dates=types == "mixed")
+        for name, column in zip(names, texts, strict=True)
+    ]
+    for column, values in found:
+        if types != "mixed" and not column.numeric and column.name not in categories:
+            raise UserError(
+                f"{source}: column {column.name!r} holds texts, such as {str(values[0])!r}; {_mend(column.name)}"
+            )
+        if not column.discrete and not missing:
+            gone = np.isnan(values) if column.numeric else values == ""
+            if gone.any():
+                raise UserError(
+                    f"{source}: row {gone.argmax()} (from 0, without the header), column {column.name!r} holds "
+                    "nothing that was observed; fix it, or set config.data.missing=True"
+                )
+    if types != "mixed":  # whole numbers stay numbers unless they are named
+        found = [(c._replace(discrete=c.name in categories), v) for c, v in found]
+    table = Table(*(tuple(part) for part in zip(*found, strict=True)))
+    return table.structured(), table.columns
+
+
+def _mend(column: str) -> str:
+    return (
+        f"set config.data.categories=({column!r},) if it holds categories, config.data.columns='mixed' to have all "
+        f"columns typed, or config.data.label_column={column!r} if it holds the labels"
+    )
+
+
+def _parts(source: str, x: np.ndarray, columns: tuple, labels: list[str]) -> Parts:
     if not labels:
         return Parts(ArraySplit(x), None, None, columns)
     names, (y,) = encode_labels(f"{source}, label column", np.array(labels))
@@ -131,6 +189,10 @@ def _number(source: str, line: int, column: str, text: str, missing: bool) -> fl
     if not abs(value) <= LARGEST:
         raise UserError(
             f"{source}: line {line}, column {column!r} holds {text!r}, not a number of float32; fix it, or "
-            f"name the column in config.data.label_column if it holds the labels"
+            + (
+                "set config.data.missing=True if the entry was not observed"
+                if text.strip().lower() in NOT_OBSERVED
+                else _mend(column)
+            )
         )
     return value

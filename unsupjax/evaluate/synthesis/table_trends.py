@@ -3,9 +3,8 @@
 import itertools
 
 import numpy as np
-import scipy.stats
 
-from unsupjax.tables.schema import Column, Table
+from unsupjax.data.columns import Column, Table
 
 _BINS = 10
 
@@ -54,10 +53,14 @@ def _kolmogorov_smirnov(a: np.ndarray, b: np.ndarray) -> float:
     a, b = a[~np.isnan(a)], b[~np.isnan(b)]
     if not len(a) or not len(b):
         return float(len(a) != len(b))
+    import scipy.stats
+
     return float(scipy.stats.ks_2samp(a, b).statistic)
 
 
 def _spearman(a: np.ndarray, b: np.ndarray) -> float:
+    import scipy.stats
+
     there = ~(np.isnan(a) | np.isnan(b))
     a, b = (scipy.stats.rankdata(v[there]) for v in (a, b))
     if len(a) < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:

@@ -1,15 +1,11 @@
 """How close synthetic rows come to real ones, what they are good for, and how near they lie to the rows learnt from."""
 
 import numpy as np
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-from sklearn.metrics import accuracy_score, f1_score, r2_score
-from sklearn.neighbors import NearestNeighbors
 
+from unsupjax.data.columns import Table
 from unsupjax.errors import UserError
+from unsupjax.evaluate.synthesis.table_trends import column_shapes, pair_trends
 from unsupjax.generation import c2st
-from unsupjax.tables import baselines
-from unsupjax.tables.schema import Table
-from unsupjax.tables.trends import column_shapes, pair_trends
 
 _MOST_CATEGORIES = 50  # that models of a table tell apart in a column; the rarest are one
 _MOST_ROWS = 10_000  # of each table, for what takes long
@@ -47,7 +43,7 @@ def report(
     Source: Xu et al., "Modeling tabular data using conditional GAN", NeurIPS 2019; Patki, Wedge and Veeramachaneni,
     "The synthetic data vault", DSAA 2016; Lopez-Paz and Oquab, "Revisiting classifier two-sample tests", ICLR 2017.
     """
-    _check(real_train, real_test, synthetic)
+    check(real_train, real_test, synthetic)
     whole = real_train, real_test, synthetic
     found = {
         "column_shapes": column_shapes(real_test, synthetic),
@@ -66,26 +62,11 @@ def report(
     return found
 
 
-def compare(
-    real_train: Table, real_test: Table, synthetic: Table, *, target: str | None = None, seed: int = 0
-) -> dict[str, dict[str, float]]:
-    """`report` of the synthetic rows, and of as many from the baselines fitted on `real_train`.
-
-    Returns:
-        The reports called "synthetic", "copula" (a Gaussian one) and "marginals" (independent columns).
-    """
-    _check(real_train, real_test, synthetic)
-    n = synthetic.rows
-    tables = {
-        "synthetic": synthetic,
-        "copula": baselines.sample_copula(baselines.fit_copula(real_train, seed=seed), seed, n),
-        "marginals": baselines.sample_marginals(baselines.fit_marginals(real_train), seed, n),
-    }
-    return {k: report(real_train, real_test, t, target=target, seed=seed) for k, t in tables.items()}
-
-
 def utility(train: Table, test: Table, target: str, *, seed: int = 0) -> dict[str, float]:
     """How well gradient boosting on `train` predicts `target` in `test`: `accuracy` and `f1`, or `r2`."""
+    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+    from sklearn.metrics import accuracy_score, f1_score, r2_score
+
     j = train.find(target)
     if len(train.columns) < 2:
         raise UserError(f"{target!r} is the only column; nothing is left to predict it from")
@@ -147,6 +128,8 @@ def _standardised(values: np.ndarray, n: int):
 
 
 def _closest(train: np.ndarray, test: np.ndarray, synthetic: np.ndarray) -> float:
+    from sklearn.neighbors import NearestNeighbors
+
     index = NearestNeighbors(n_neighbors=1).fit(train)
     new, held_out = (np.median(index.kneighbors(x)[0]) for x in (synthetic, test))
     return float(new / held_out) if held_out > 0 else float("nan")
@@ -162,7 +145,8 @@ def _without(table: Table, j: int) -> Table:
     return Table(*(parts[:j] + parts[j + 1 :] for parts in table))
 
 
-def _check(train: Table, *others: Table) -> None:
+def check(train: Table, *others: Table) -> None:
+    """UserError where test and synthetic rows have other columns than the training table, or one has too few rows."""
     kinds = [(c.name, c.numeric) for c in train.columns]
     for name, table in zip(("test", "synthetic"), others, strict=True):
         if [(c.name, c.numeric) for c in table.columns] != kinds:

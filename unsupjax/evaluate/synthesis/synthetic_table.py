@@ -1,0 +1,48 @@
+"""How near synthetic rows of a table come to real ones, column by column and together."""
+
+import math
+from collections.abc import Mapping
+
+from unsupjax.errors import UserError
+from unsupjax.evaluate import require
+from unsupjax.evaluate.subject import Subject, host_seed
+from unsupjax.evaluate.synthesis.generation import drawn
+from unsupjax.evaluate.synthesis.table_report import report
+
+
+def synthetic_table(subject: Subject, *, target: str = "", n: int = 0) -> dict[str, float]:
+    """Measures of samples in the user's units, against the test split: those of `table_report.report`.
+
+    Args:
+        subject: what is judged.
+        target: a column to predict from the others, by a model of synthetic and by one of real rows; "": none.
+        n: samples; 0: as many as there are training examples.
+
+    Returns:
+        `column_shapes`, `pair_trends`, `detection_boosting`, `detection_logistic`, with a target `tstr_...` and
+        `trtr_...`, `closest_record`, `copies`, `copies_test`; without those that are not defined.
+
+    Raises:
+        UserError: the data is no table; the method cannot sample; fewer than 10 rows in a split; no such target.
+    """
+    if subject.kind is None or subject.kind.name != "table":
+        raise _no_table(subject.x_test.shape[1:])
+    samples = drawn(subject, n or len(subject.x_train), "synthetic_table")
+    tables = [subject.kind.as_table(x) for x in (subject.x_train, subject.x_test, samples)]
+    try:
+        found = report(*tables, target=target or None, seed=host_seed(subject.key))
+    except UserError as error:
+        raise UserError(f"config.evaluate.synthetic_table: {error}") from error
+    return {name: value for name, value in found.items() if not math.isnan(value)}
+
+
+def check(arguments: Mapping, shape: tuple[int, ...]) -> None:
+    """Refuses, at the start of a run, data that is no table."""
+    if len(shape) != 1:
+        raise _no_table(shape)
+
+
+def _no_table(shape: tuple[int, ...]) -> UserError:
+    return require.missing(
+        "synthetic_table", f"a table, and one input is {shape}", "choose a table, such as a csv"
+    )
