@@ -86,7 +86,6 @@ def prepare(config: ml_collections.ConfigDict, kind: Kind | None = None) -> Expe
         source = open_source(config.data.source, **options, kind=kind)
     _check_mesh(config, jax.device_count())
     mesh, n = make_mesh(fsdp=config.fsdp), len(source.train)
-    _check_batch(config.train.batch_size, n, mesh.size)
     total = config.train.steps or math.ceil(config.train.epochs * n / config.train.batch_size)
     if total < 1:
         raise UserError("config.train.steps and config.train.epochs ask for no step; set one of them above 0")
@@ -97,6 +96,8 @@ def prepare(config: ml_collections.ConfigDict, kind: Kind | None = None) -> Expe
     rows = lambda: arrays(source.train)[0]
     method = configs.build(config, source.kind.example().shape, n, total, kind=source.kind, rows=rows)
     method = _seeing(method, source.kind.see)
+    # Batches that are chosen by category are drawn anew at every step: they may be larger than the split.
+    _check_batch(config.train.batch_size, math.inf if method.wants.asks else n, mesh.size)
     _check_wants(config, source, method, batch)
     batch = (batch, labels) if method.wants.labels else batch
     try:
