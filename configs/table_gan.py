@@ -25,7 +25,7 @@ def get_config():
         generator_optimizer=adam,
         discriminator_optimizer=adam,
         schedule={"name": "linear"},
-        train={"batch_size": 250, "steps": 3000, "log_every": 250},
+        train={"batch_size": 500, "steps": 3000, "log_every": 250},  # 250 rows for each of two updates
         checkpoint={"every": 1000, "best_metric": ""},
         evaluate={"run": ("synthetic_table",)},
     )

@@ -6,6 +6,8 @@ import os
 
 from launch import CACHE
 
+# The threads of scikit-learn wait for each other in a loop: beside other work a tiny fit takes 20 times as long.
+os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 os.environ["PJRT_NPROC"] = "64"  # threads: without it, collectives of eight devices on few cores can starve
 # What an earlier file or an earlier run compiled is read: most of the time is compiling. A folder a worker: an entry
 # that another one is writing cannot be read.

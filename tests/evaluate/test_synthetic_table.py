@@ -9,7 +9,7 @@ from threadpoolctl import threadpool_limits
 from unsupjax.data.columns import typed
 from unsupjax.data.kinds.table import fit
 from unsupjax.errors import UserError
-from unsupjax.evaluate import CHECKS, subject, synthetic_table
+from unsupjax.evaluate import JUDGES, subject, synthetic_table
 from unsupjax.methods.base import Method
 
 
@@ -74,4 +74,4 @@ def test_what_is_no_table_and_a_target_that_is_none(make):
     with pytest.raises(UserError, match=r"config.evaluate.synthetic_table: 'd' is no column"):
         synthetic_table(make(), target="d")
     with pytest.raises(UserError, match=r"needs a table, and one input is \(8, 8, 1\)"):
-        CHECKS["synthetic_table"]({}, (8, 8, 1))
+        JUDGES["synthetic_table"].check({}, (8, 8, 1))

@@ -13,7 +13,7 @@ from jax.sharding import PartitionSpec
 from test_methods import assert_same_state
 
 from unsupjax import methods, tables
-from unsupjax.config import build, experiment
+from unsupjax.config import experiment
 from unsupjax.data import kinds
 from unsupjax.data.feeds import by_category
 from unsupjax.data.kinds.table import fit as fit_kind
@@ -22,17 +22,15 @@ from unsupjax.methods.parts import copula, tabular
 from unsupjax.parallel.mesh import AXIS, axis_name, compile_step, make_mesh, place_batch, replicated
 from unsupjax.run import fit as runs
 from unsupjax.run import workdir
+from unsupjax.run.build import build
 from unsupjax.run.checkpoint import Checkpoints
 
-COMPILES_QUICKLY = lambda name: (
-    "interrupted" not in name
-)  # which is compared with a module's fixture, bit for bit
 SMALL = {"generator_features": (8,), "critic_features": (8,), "noise_dim": 4}
 CASES = {
     "relativistic": {"pack": 2},
     "wasserstein": {"loss": "wasserstein", "n_critic": 2, "dropout": 0.5, "ema": 0.0, "copula": False},
 }
-STEPS, BATCH = 3, 16
+STEPS, BATCH = 3, 96
 
 
 @pytest.fixture(scope="module")
@@ -151,15 +149,15 @@ def test_a_step_against_formulas(data):
     state = jax.jit(method.init)(jax.random.key(1), data[2][0])
     critic = tabular.Critic((8,), 0.0)
     generator = tabular.Generator(sum(layout.modes) + sum(layout.hots), (8,))
-    condition = np.eye(5, dtype=np.float32)[asked]
+    parts = [(x[i::2], asked[i::2]) for i in range(2)]  # of the critic's update, and of the generator's
 
-    def seen(vectors):
+    def seen(vectors, asked):
         """Packs of two neighbouring rows, each with its condition, its numbers and their components."""
         m = sum(layout.modes)
         hot = vectors[:, layout.scalars : layout.scalars + m]
         number = hot @ layout.mean + (hot @ layout.slope) * vectors[:, : layout.scalars]
         components = 0.3 * (number - state.facts.view.centre[None]) @ state.facts.view.whiten
-        whole = jnp.concatenate([vectors, condition, number, components], axis=1)
+        whole = jnp.concatenate([vectors, np.eye(5)[asked], number, components], axis=1)
         return jnp.concatenate([whole[::2], whole[1::2]], axis=1)
 
     def fake(params, update):
@@ -175,9 +173,10 @@ def test_a_step_against_formulas(data):
                 jax.random.gumbel(c, (hots,)),
             )
 
-        normal, noise, gumbel = jax.vmap(draws)(jnp.arange(BATCH))
+        normal, noise, gumbel = jax.vmap(draws)(jnp.arange(BATCH // 2))
+        asked = parts[update][1]
         z = copula.draw(layout, state.facts.latent, normal, asked)
-        inputs = jnp.concatenate([z, noise, condition], axis=1)
+        inputs = jnp.concatenate([z, noise, np.eye(5)[asked]], axis=1)
         raw, _ = generator.apply(
             {"params": params, "batch_stats": state.stats}, inputs, True, mutable=["batch_stats"]
         )
@@ -185,25 +184,26 @@ def test_a_step_against_formulas(data):
 
     @jax.jit
     def plain():
-        real = seen(tabular.arranged(layout, x))
-        made = seen(fake(state.generator, 0)[0])
+        real = [seen(tabular.arranged(layout, rows), asked) for rows, asked in parts]
+        made = seen(fake(state.generator, 0)[0], parts[0][1])
         logits = lambda params, packs: critic.apply({"params": params}, packs)
 
         def critic_loss(params):
-            gap = jnp.log1p(jnp.exp(logits(params, made) - logits(params, real))).mean()
+            gap = jnp.log1p(jnp.exp(logits(params, made) - logits(params, real[0]))).mean()
             slope = jax.vmap(jax.grad(lambda pack: logits(params, pack[None])[0]))
-            return gap + 0.05 * sum((slope(packs) ** 2).sum(axis=1).mean() for packs in (real, made)), gap
+            return gap + 0.05 * sum((slope(packs) ** 2).sum(axis=1).mean() for packs in (real[0], made)), gap
 
         (value, gap), gradient = jax.value_and_grad(critic_loss, has_aux=True)(state.critic)
         updated = jax.tree.map(lambda p, g: p - rate * g, state.critic, gradient)
 
         def generator_loss(params):
             vectors, found = fake(params, 1)
-            adversarial = jnp.log1p(jnp.exp(logits(updated, real) - logits(updated, seen(vectors)))).mean()
+            judged = [logits(updated, packs) for packs in (real[1], seen(vectors, parts[1][1]))]
+            adversarial = jnp.log1p(jnp.exp(judged[0] - judged[1])).mean()
             log_p = jnp.concatenate(
                 [jax.nn.log_softmax(found[:, -5:-3]), jax.nn.log_softmax(found[:, -3:])], axis=1
             )
-            return adversarial - log_p[jnp.arange(BATCH), asked].mean()
+            return adversarial - log_p[jnp.arange(BATCH // 2), parts[1][1]].mean()
 
         gradient = jax.grad(generator_loss)(state.generator)
         return value, gap, updated, jax.tree.map(lambda p, g: p - rate * g, state.generator, gradient)
@@ -261,9 +261,9 @@ def test_what_the_factory_refuses(data, arguments, message):
 
 
 def test_a_batch_that_packs_do_not_divide(data):
-    method = make(data, "relativistic", pack=3)
+    method = make(data, "relativistic", pack=5)
     state = jax.eval_shape(method.init, jax.random.key(0), data[1][:1])
-    with pytest.raises(ValueError, match="pack=3 does not divide the 16 rows"):
+    with pytest.raises(ValueError, match="2 updates of pack=5 do not divide the 96 rows"):
         jax.eval_shape(method.step, state, data[2][0])
 
 
@@ -282,7 +282,7 @@ def tiny(csv, **changes):
         "generator_optimizer": adam,
         "discriminator_optimizer": adam,
         "schedule": {"name": "linear"},
-        "train": {"batch_size": 16, "steps": 12, "steps_per_call": 3, "log_every": 3},
+        "train": {"batch_size": 80, "steps": 12, "steps_per_call": 3, "log_every": 3},
         "checkpoint": {"every": 6, "seconds": 0.0, "best_metric": ""},
         "evaluate": {"run": ()},
     }

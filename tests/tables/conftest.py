@@ -1,8 +1,7 @@
-"""Nearly all that these tests do is compile and boost trees: here in a fraction of the time."""
+"""Nearly all that these tests do is compile: here in a fraction of the time."""
 
 import jax
 import pytest
-from threadpoolctl import threadpool_limits
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -15,13 +14,3 @@ def quick_compilation():
     yield
     for name, value in before.items():
         jax.config.update(name, value)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """scikit-learn's threads wait for each other in a loop: beside other work a tiny fit takes 20 times as long."""
-    import sklearn.ensemble
-    import sklearn.neighbors  # noqa: F401  limits are of libraries that are loaded
-
-    with threadpool_limits(1):
-        yield

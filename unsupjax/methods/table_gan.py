@@ -100,7 +100,7 @@ def table_gan(
         pack: rows that the critic judges together, which shows it whether they differ; CTGAN's are 10.
         loss: "relativistic" or "wasserstein".
         penalty_weight: :math:`\lambda`; -1: 0.1 and 10.
-        n_critic: updates of the critic in a step, each on a part of the batch.
+        n_critic: updates of the critic in a step. Each of them, and the generator's, has its own part of the batch.
         ema: of the generator's average, which samples; 0: the last parameters do.
         copula: start from the copula; without it the latents are independent, as CTGAN's are.
         calibrated: samples have the quantiles of the training split in every number.
@@ -114,7 +114,7 @@ def table_gan(
 
     Raises:
         ValueError: data that is no such table; an argument that is none of its choices; at `step`, a batch that
-            n_critic and pack do not divide.
+            the updates and pack do not divide.
 
     Source: Xu et al., "Modeling tabular data using conditional GAN", NeurIPS 2019; Huang et al., "The GAN is dead;
     long live the GAN!", NeurIPS 2024.
@@ -191,15 +191,15 @@ def table_gan(
 
     def step(state: State, batch):
         x, asked = batch if isinstance(batch, tuple) else (batch, jnp.zeros(len(batch), jnp.int32))
-        if len(x) % (n_critic * pack):
-            raise ValueError(f"{n_critic=} times {pack=} does not divide the {len(x)} rows on a device")
-        # Every n_critic-th row, so that each device keeps its own.
-        parts = jax.tree.map(
-            lambda a: a.reshape(-1, n_critic, *a.shape[1:]).swapaxes(0, 1),
-            (tabular.arranged(layout, x), asked),
-        )
+        if len(x) % ((n_critic + 1) * pack):
+            raise ValueError(f"{n_critic + 1} updates of {pack=} do not divide the {len(x)} rows on a device")
+        # Every (n_critic + 1)-th row, so that each device keeps its own.
+        divided = lambda a: a.reshape(-1, n_critic + 1, *a.shape[1:]).swapaxes(0, 1)
+        parts = jax.tree.map(divided, (tabular.arranged(layout, x), asked))
         one = lambda state, part: critic_update(state, *part[0], part[1])
-        state, metrics = jax.lax.scan(one, state, (parts, jnp.arange(n_critic)))
+        state, metrics = jax.lax.scan(
+            one, state, (jax.tree.map(lambda a: a[:-1], parts), jnp.arange(n_critic))
+        )
         state, more = generator_update(state, *jax.tree.map(lambda a: a[-1], parts))
         metrics = jax.tree.map(lambda m: m.mean(), metrics) | more
         return state._replace(step=state.step + 1), metrics

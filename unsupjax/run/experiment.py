@@ -71,7 +71,6 @@ def prepare(plan: Plan, kind: Kind | None = None) -> Experiment:
         source = open_source(plan.source, **plan.options, kind=kind)
     _check_mesh(plan.fsdp, plan.executor, jax.device_count())
     mesh, n, batch_size = make_mesh(fsdp=plan.fsdp), len(source.train), plan.train.batch_size
-    _check_batch(batch_size, n, mesh.size)
     total = plan.train.steps or math.ceil(plan.train.epochs * n / batch_size)
     if total < 1:
         raise UserError("config.train.steps and config.train.epochs ask for no step; set one of them above 0")
@@ -80,6 +79,8 @@ def prepare(plan: Plan, kind: Kind | None = None) -> Experiment:
     batch = seen_batch(see, plan.transform, key, raw)
     shape, rows = source.kind.example().shape, lambda: arrays(source.train)[0]
     method = _seeing(plan.build(shape, n, total, kind=source.kind, rows=rows), see)
+    # Batches that are chosen by category are drawn anew at every step: they may be larger than the split.
+    _check_batch(batch_size, math.inf if method.wants.asks else n, mesh.size)
     _check_wants(plan, source, method, batch)
     batch = (batch, labels) if method.wants.labels else batch
     try:

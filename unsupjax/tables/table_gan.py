@@ -147,7 +147,7 @@ def _optimizer(settings: Settings, each: int) -> optax.GradientTransformation:
 
 def _train(method: Method, state: Any, stored: np.ndarray, seed: int, settings: Settings, log) -> Any:
     mesh, spans = make_mesh(jax.devices()[:1]), method.wants.asks
-    batch_size, chosen = settings.batch_size * settings.critic_steps, None
+    batch_size, chosen = settings.batch_size * (settings.critic_steps + 1), None
     if spans:
         codes = np.stack([stored[:, start : start + size].argmax(axis=1) for start, size in spans], axis=1)
         chosen = feeds.by_category(codes, tuple(size for _, size in spans), batch_size, seed)
