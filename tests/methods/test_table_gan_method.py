@@ -316,9 +316,11 @@ def test_an_interrupted_run_and_the_other_feed_end_in_the_same_state(csv, undist
 def test_a_run_samples_without_its_data(csv, undisturbed):
     """What `model.json` and a checkpoint hold is enough."""
     folder, state = undisturbed
-    config, model = runs._saved_config(folder), workdir.read_model(folder)
+    model = workdir.read_model(folder)
     kind = kinds.from_json(model["kind"])
-    method = build(config, kind.shape, model["facts"]["examples"], 12, kind=kind)
+    method = build(
+        experiment(**workdir.read_config(folder)), kind.shape, model["facts"]["examples"], 12, kind=kind
+    )
     abstract = jax.eval_shape(method.init, jax.random.key(0), jnp.zeros((1, *kind.shape)))
     checkpoints = Checkpoints(folder / "checkpoints", read_only=True)
     mesh = make_mesh(jax.devices()[:1])

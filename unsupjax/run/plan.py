@@ -48,7 +48,7 @@ class Plan(NamedTuple):
     Attributes:
         record: the config as JSON holds it.
         method: the method's name.
-        build: `(shape, examples, total_steps) -> Method`.
+        build: `(shape, examples, total_steps, kind=, rows=) -> Method`: `unsupjax.run.build.build` of the config.
         rates: `(total_steps) -> {name: step -> learning rate}`.
         source: what to read.
         options: keyword arguments of `open_source`.
@@ -65,7 +65,7 @@ class Plan(NamedTuple):
 
     record: dict
     method: str
-    build: Callable[[tuple[int, ...], int, int], Method]
+    build: Callable[..., Method]
     rates: Callable[[int], dict[str, Callable[[int], float]]]
     source: str
     options: Mapping[str, Any]
