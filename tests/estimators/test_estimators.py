@@ -24,14 +24,6 @@ from unsupjax.estimators import DBSCAN, SOM, KMeans
 WEIGHTED = "sample_weight is not equivalent to removing/repeating samples."  # scikit-learn's reason for its own KMeans
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick_compilation():
-    """Dozens of small shapes are compiled here and each is run a few times."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 @parametrize_with_checks(
     # A narrow end: every unit of the map is then some row's best, as the checks ask of labels.
     [DBSCAN(), KMeans(n_clusters=2, max_iter=5), SOM(height=1, width=3, epochs=5, end_radius=0.2)],

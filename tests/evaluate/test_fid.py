@@ -12,6 +12,7 @@ from unsupjax.evaluate import JUDGES, fid
 from unsupjax.evaluate.subject import Subject
 from unsupjax.evaluate.synthesis.generation import drawn
 from unsupjax.methods.base import Method
+from unsupjax.models import inception
 
 MODULE = fid.__globals__
 NAME, SHAPE = "Conv2d_1a_3x3.bn.running_mean", (32,)  # the first entry that is looked for
@@ -43,7 +44,7 @@ def without_network(monkeypatch):
         def apply(self, weight, x):
             return weight * x[:, ::3, ::3].reshape(len(x), -1)
 
-    monkeypatch.setitem(MODULE, "InceptionV3", Corners)
+    monkeypatch.setattr(inception, "InceptionV3", Corners)
     monkeypatch.setitem(MODULE, "load", lambda path: np.float32(path))
 
 
@@ -92,7 +93,7 @@ def test_all_three_sets_have_n_images(without_network, monkeypatch):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_the_network_sees_eight_bits_of_three_channels(monkeypatch, channels):
     network = types.SimpleNamespace(apply=lambda variables, x: x)
-    monkeypatch.setitem(MODULE, "InceptionV3", lambda: network)
+    monkeypatch.setattr(inception, "InceptionV3", lambda: network)
     x = images(0, 5, (4, 6, channels)) * 1.4 - 0.2
     seen = np.asarray(MODULE["features"]({}, x))
     assert seen.shape == (5, 4, 6, 3) and seen.min() == 0 and seen.max() == 1
