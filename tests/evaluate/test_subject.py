@@ -75,8 +75,13 @@ def test_judges_and_figures_have_names_of_their_own_and_require_the_labels_they_
 @pytest.mark.parametrize(
     ("name", "kind", "shape", "message"),
     [
-        ("fid", "table", (12,), "'fid' needs images or arrays, and one example is a table"),
-        ("views", "table", (12,), "'views' needs images or arrays"),
+        (
+            "fid",
+            "table",
+            (12,),
+            "'fid' needs data of the kind images or arrays, and this is table of shape (12,)",
+        ),
+        ("views", "table", (12,), "'views' needs data of the kind images or arrays"),
         ("samples", "images", (4, 4, 1), "'samples' needs a method with `sample`"),
         ("knn", "table", (12,), None),
         ("generation", "images", (4, 4, 1), "takes inputs of shape"),

@@ -155,7 +155,7 @@ def test_a_table_of_all_types_is_trained_on_and_comes_back(tmp_path):
     assert judged.source.kind == kind
     new = kind.restore(np.asarray(judged.method.sample(state, jax.random.key(0), 20)))
     assert set(new["c"]) <= {"a", "b"} and all(len(day) == 10 for day in new["day"])
-    with pytest.raises(UserError, match="'synthetic_table' needs a table, and one input is"):
+    with pytest.raises(UserError, match="'synthetic_table' needs data of the kind table, and this is images"):
         fit(
             tiny("digits", evaluate={"run": ("synthetic_table",)}, method=config.method.to_dict()),
             tmp_path / "no",

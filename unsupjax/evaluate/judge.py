@@ -29,7 +29,9 @@ class Judge(NamedTuple):
         """Raises the `UserError` of what it needs but labels, whose lack leaves it out."""
         if self.kinds and kind not in self.kinds:
             raise require.missing(
-                name, f"{' or '.join(self.kinds)}, and one example is a {kind} {shape}", "choose such data"
+                name,
+                f"data of the kind {' or '.join(self.kinds)}, and this is {kind} of shape {shape}",
+                "choose such data",
             )
         for function in set(self.needs) - {"labels"}:
             require.function(method, function, name)
