@@ -50,7 +50,7 @@ def get_config():
         encoder={"name": "mlp", "features": (128,)},
         decoder={"name": "mlp", "features": (128,)},
         optimizer={"name": "sgd", "learning_rate": 1e-3, "momentum": 0.9},
-        train={"batch_size": 32, "steps": 30, "steps_per_call": 5, "log_every": 10},
+        train={"batch_size": 32, "steps": 90, "steps_per_call": 5, "log_every": 10},
         checkpoint={"every": 10, "seconds": 0.0},
         evaluate={"run": ("reconstruction", "likelihood", "knn"), "likelihood": {"samples": 2},
                   "figures": ("reconstructions",)},
@@ -144,8 +144,8 @@ def test_a_run_of_several_goes_on_with_one_and_with_two(several, config, tmp_pat
     texts = outputs(begun)
     assert [process.returncode for process in begun] == [0] * several, texts
     assert texts[1:] == [""] * (several - 1), "one process speaks"
-    stopped = int(re.search(r"stopped at step (\d+) of 30", texts[0])[1])
-    assert steps(tmp_path / "two")[-1] == stopped < 30
+    stopped = int(re.search(r"stopped at step (\d+) of 90", texts[0])[1])
+    assert steps(tmp_path / "two")[-1] == stopped < 90
     shutil.copytree(tmp_path / "two", tmp_path / "one")
     one = train(f"--config={config}", "--workdir=one", cwd=tmp_path)
     assert one.returncode == 0 and f"from step {stopped}" in one.stdout, one.stderr
@@ -156,13 +156,13 @@ def test_a_run_of_several_goes_on_with_one_and_with_two(several, config, tmp_pat
     step, expected = parameters(config, tmp_path / "whole")
     for name in ("one", "two"):
         reached, found = parameters(config, tmp_path / name)
-        assert reached == step == 30
+        assert reached == step == 90
         assert_same({"": found}, {"": expected})
         judged = results(tmp_path / "whole")
         assert results(tmp_path / name) == pytest.approx(judged, rel=1e-4)
         assert (tmp_path / name / "figures" / "reconstructions.png").exists()
         lines = [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
-        assert [line["step"] for line in lines if "loss" in line][-1] == 30
+        assert [line["step"] for line in lines if "loss" in line][-1] == 90
 
 
 @pytest.mark.parametrize("victim", [pytest.param(0, marks=pytest.mark.slow), 1])
