@@ -58,15 +58,16 @@ def parse(argv: list[str]) -> tuple[argparse.Namespace, ConfigDict]:
 
 def load(path: pathlib.Path) -> ConfigDict:
     """What `get_config` of a Python file returns."""
-    try:
-        return runpy.run_path(str(path))["get_config"]()
-    except OSError:
+    if not path.is_file():
         there = ", ".join(sorted(p.name for p in DEFAULT.parent.glob("*.py")))
-        raise UserError(f"--config={path}: no such file; configs/ has {there}") from None
-    except KeyError:
-        raise UserError(f"--config={path}: it has no function get_config()") from None
+        raise UserError(f"--config={path}: no such file; configs/ has {there}")
+    try:
+        found = runpy.run_path(str(path))
     except SyntaxError as error:
         raise UserError(f"--config={path}: {error}") from error
+    if "get_config" not in found:
+        raise UserError(f"--config={path}: it has no function get_config()")
+    return found["get_config"]()
 
 
 def changed(config: ConfigDict, arguments: list[str]) -> ConfigDict:
@@ -83,7 +84,7 @@ def changed(config: ConfigDict, arguments: list[str]) -> ConfigDict:
     if rest:
         raise UserError(f"unexpected arguments {rest}; fields are set as --config.train.epochs=5")
     named = configs.names_of(values.config.evaluate)
-    for _, name, argument in re.findall(r"(--config\.evaluate\.(\w+)\.(\w+))", " ".join(arguments)):
+    for name, argument in re.findall(r"--config\.evaluate\.(\w+)\.(\w+)", " ".join(arguments)):
         if name not in named:
             raise UserError(
                 f"--config.evaluate.{name}.{argument}: no list of config.evaluate names {name!r}; add it to one"

@@ -86,7 +86,7 @@ def desom(folder):
         purity = scores.purity(judged.y_test, np.asarray(som.bmu(map, judged.z_test)))
         error = som.quantization_error(map, judged.z_test)
         yield f"| {name} | {purity:.4f} | {error:.4f} | {errors[0]:.4f} | {errors[1]:.4f} |"
-    flat = lambda x: x.reshape(len(x), -1)
+    flat = lambda x: np.asarray(x).reshape(len(x), -1)
     for seed in range(2):
         fitted = kmeans.fit(jax.random.key(seed), flat(judged.x_train), deep.grid.units, restarts=1)
         found = np.asarray(kmeans.predict(fitted.centers, flat(judged.x_test)))
@@ -96,9 +96,11 @@ def desom(folder):
 def plain(z, grid, method, start, seed, epochs=60):
     """The batch map with the deep map's neighbourhood, exp(-d^2 / T^2), and the same fall of T."""
     z, w = jnp.asarray(z), STARTS[start](jax.random.key(seed), jnp.asarray(z), grid, False, None)
-    apart = som.distances(grid, method.manhattan)
+    apart = som.distances(grid, method["manhattan"])
     for epoch in range(epochs):
-        radius = method.start_radius * (method.end_radius / method.start_radius) ** (epoch / (epochs - 1))
+        radius = method["start_radius"] * (method["end_radius"] / method["start_radius"]) ** (
+            epoch / (epochs - 1)
+        )
         h = jnp.asarray(np.exp(-np.square(apart / radius)), jnp.float32)
         totals, _ = accumulate(z, w)
         mean = (h @ totals.sums) / (h @ totals.counts)[:, None]

@@ -73,5 +73,5 @@ def test_what_is_no_table_and_a_target_that_is_none(make):
         synthetic_table(make()._replace(kind=None))
     with pytest.raises(UserError, match=r"config.evaluate.synthetic_table: 'd' is no column"):
         synthetic_table(make(), target="d")
-    with pytest.raises(UserError, match=r"needs a table, and one input is \(8, 8, 1\)"):
-        JUDGES["synthetic_table"].check({}, (8, 8, 1))
+    with pytest.raises(UserError, match="needs data of the kind table, and this is images"):
+        JUDGES["synthetic_table"].refuse("synthetic_table", {}, make().method, "images", (8, 8, 1))

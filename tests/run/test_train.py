@@ -25,11 +25,17 @@ def test_the_default_run_with_flags(tmp_path):
 
 
 @pytest.fixture
-def refused(monkeypatch, tmp_path):
-    """What `train.py` with these arguments ends with, run in this process and not in one that imports everything."""
+def train_py():
+    """What `train.py` defines, in this process and not in one that imports everything."""
     handler = signal.getsignal(signal.SIGINT)
-    train_py = runpy.run_path(str(ROOT / "train.py"))
+    defined = runpy.run_path(str(ROOT / "train.py"))
     signal.signal(signal.SIGINT, handler)
+    return defined
+
+
+@pytest.fixture
+def refused(train_py, monkeypatch, tmp_path):
+    """What `train.py` with these arguments ends with."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "tfds"))
     monkeypatch.setattr(train_py["processes"], "leave", sys.exit)
@@ -57,6 +63,7 @@ def refused(monkeypatch, tmp_path):
         (["--config.method.name=autoencodr"], "did you mean 'autoencoder'"),
         (["--config.data.source=tfds:no_such_set"], "no_such_set"),
         (["--config.train.batch_size=100000"], "config.train.batch_size=100000 is larger"),
+        (["--config.train.batch_size=1000000000000"], "is larger than the training split of 1438"),
         (["--config.train.batch_size=100"], "=100 is not divisible by 8 devices; choose 96"),
         (["--workdir=/proc/nowhere"], "/proc"),
         (["--evaluate_only"], "no run there"),
@@ -93,10 +100,14 @@ def test_a_refusal_is_one_line_and_status_1(tmp_path):
     assert result.stderr == "error: config.train.batch_size=0 must be at least 1\n"
 
 
-def test_arguments_of_any_judge_are_flags_once_it_is_named(monkeypatch, tmp_path):
-    handler = signal.getsignal(signal.SIGINT)
-    parse = runpy.run_path(str(ROOT / "train.py"))["parse"]
-    signal.signal(signal.SIGINT, handler)
+def test_a_fault_in_the_code_of_a_config_is_told_as_it_is(train_py, tmp_path):
+    (tmp_path / "wrong.py").write_text("def get_config():\n    return {}['missing']")
+    with pytest.raises(KeyError, match="missing"):
+        train_py["load"](tmp_path / "wrong.py")
+
+
+def test_arguments_of_any_judge_are_flags_once_it_is_named(train_py):
+    parse = train_py["parse"]
     flags = [
         "--config.evaluate.figures=('tsne',)",
         "--config.evaluate.tsne.examples=100",

@@ -8,7 +8,7 @@ are independent draws.
 
 import functools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import jax
@@ -91,6 +91,12 @@ def by_category(
         return np.stack([order[example, column], offset[column] + category]).astype(np.int32)[:, mine]
 
     return lambda start, stop: tuple(np.stack([drawn(step) for step in range(start, stop)], axis=1))
+
+
+def categories_of(x: np.ndarray, spans: Sequence[tuple[int, int]]) -> tuple[np.ndarray, tuple[int, ...]]:
+    """What `by_category` takes, codes `[N, S]` and sizes, of rows `[N, D]` with S one-hots, each a (start, size)."""
+    codes = [x[:, start : start + size].argmax(axis=1) for start, size in spans]
+    return np.stack(codes, axis=1), tuple(size for _, size in spans)
 
 
 def block_length(block) -> int:

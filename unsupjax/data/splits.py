@@ -161,9 +161,15 @@ def arrays(split: Split, limit: int | None = None) -> tuple[np.ndarray, np.ndarr
     """
     if limit is not None and limit < 1:
         raise UserError(f"limit={limit} leaves no examples; give at least 1, or None for all")
+    split = limited(split, limit)
+    return split.gather(np.arange(len(split)))
+
+
+def limited(split: Split, limit: int | None) -> Split:
+    """At most `limit` of a split's examples, as `arrays` chooses them; None: all."""
     if limit is None or limit >= len(split):
-        return split.gather(np.arange(len(split)))
-    return split.gather(np.random.default_rng(0).permutation(len(split))[:limit])
+        return split
+    return split.select(np.random.default_rng(0).permutation(len(split))[:limit])
 
 
 def _read(records: Sequence, index: np.ndarray) -> Sequence:

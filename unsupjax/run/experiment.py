@@ -12,8 +12,17 @@ import numpy as np
 from jax.sharding import Mesh
 
 from unsupjax.data import Source, arrays, downloads, open_source
-from unsupjax.data.feeds import Feed, by_category, example_order, fits_in_memory, resident, streaming
+from unsupjax.data.feeds import (
+    Feed,
+    by_category,
+    categories_of,
+    example_order,
+    fits_in_memory,
+    resident,
+    streaming,
+)
 from unsupjax.data.kinds import Kind
+from unsupjax.data.splits import limited
 from unsupjax.errors import UserError, nearest
 from unsupjax.evaluate import Subject, animate, learning_curves, subject
 from unsupjax.methods import Method
@@ -21,7 +30,7 @@ from unsupjax.parallel.hardware import nominal_flops
 from unsupjax.parallel.mesh import local, local_rows, make_mesh, place_batch, put_everywhere, state_sharding
 from unsupjax.parallel.processes import alone, any_process, is_primary, primary_first
 from unsupjax.run import loop
-from unsupjax.run.inputs import chosen, labels_of, seen_batch, seen_split
+from unsupjax.run.inputs import labels_of, seen_batch, seen_split
 from unsupjax.run.plan import Asked, Plan, takers_of
 
 BLOCK_BYTES = 64 * 2**20  # at most, of a streamed block of steps on the host
@@ -75,12 +84,12 @@ def prepare(plan: Plan, kind: Kind | None = None) -> Experiment:
     if total < 1:
         raise UserError("config.train.steps and config.train.epochs ask for no step; set one of them above 0")
     key, see = jax.random.key(plan.seed), source.kind.see
-    raw, labels = source.train.gather(example_order(np.arange(batch_size), n, plan.seed))
-    batch = seen_batch(see, plan.transform, key, raw)
     shape, rows = source.kind.example().shape, lambda: arrays(source.train)[0]
     method = _seeing(plan.build(shape, n, total, kind=source.kind, rows=rows), see)
     # Batches that are chosen by category are drawn anew at every step: they may be larger than the split.
     _check_batch(batch_size, math.inf if method.wants.asks else n, mesh.size)
+    raw, labels = source.train.gather(example_order(np.arange(batch_size), n, plan.seed))
+    batch = seen_batch(see, plan.transform, key, raw)
     _check_wants(plan, source, method, batch)
     batch = (batch, labels) if method.wants.labels else batch
     try:
@@ -98,13 +107,8 @@ def prepare(plan: Plan, kind: Kind | None = None) -> Experiment:
 
 def _seeing(method: Method, see: Callable) -> Method:
     """The method, whose functions of inputs take these as they are stored as well."""
-    place = {
-        "encode": 1,
-        "assign": 1,
-        "map": 1,
-        "views": 1,
-        "log_prob": 2,
-    }  # of the inputs among the arguments
+    # Of each, the place of the inputs among its arguments.
+    place = {"encode": 1, "assign": 1, "map": 1, "views": 1, "log_prob": 2}
 
     def seen(f, i):
         return lambda *args: f(*args[:i], see(args[i]), *args[i + 1 :])
@@ -148,7 +152,7 @@ def _check_mesh(fsdp: int, executor: str, devices: int) -> None:
         )
 
 
-def _check_batch(batch_size: int, n_train: int, n_devices: int) -> None:
+def _check_batch(batch_size: int, n_train: float, n_devices: int) -> None:
     if batch_size > n_train:
         raise UserError(
             f"config.train.batch_size={batch_size} is larger than the training split of {n_train} examples; "
@@ -188,10 +192,9 @@ def make_feed(experiment: Experiment) -> Feed:
 def _by_category(experiment: Experiment) -> Callable:
     """The draws of batches whose examples are chosen by the categories that the method asks for."""
     plan, (x, _) = experiment.plan, arrays(experiment.source.train)
-    spans = experiment.method.wants.asks
-    codes = np.stack([x[:, start : start + size].argmax(axis=1) for start, size in spans], axis=1)
     rows = local_rows(experiment.mesh, plan.train.batch_size)
-    return by_category(codes, tuple(size for _, size in spans), plan.train.batch_size, plan.seed, rows)
+    found = categories_of(x, experiment.method.wants.asks)
+    return by_category(*found, plan.train.batch_size, plan.seed, rows)
 
 
 def compile_run(experiment: Experiment, feed: Feed) -> tuple[loop.Program, Feed]:
@@ -227,7 +230,7 @@ def compile_run(experiment: Experiment, feed: Feed) -> tuple[loop.Program, Feed]
     if not train.steps_per_call and jax.default_backend() == "cpu":
         # A kernel of four axes is a convolution's, most likely: asked in this order, few are lowered twice.
         likely = any(x.ndim == 4 for x in jax.tree.leaves(experiment.abstract))
-        steps = 1 if "convolution" in lower(1 if likely else steps).as_text() else steps
+        steps = 1 if "stablehlo.convolution" in lower(1 if likely else steps).as_text() else steps
     lowered = lower(steps)
     metrics = lowered.out_info[1]
     if best and best not in metrics and not train.evaluate_every:
@@ -276,7 +279,7 @@ def make_subject(experiment: Experiment, state: Any, limit: int | None = None) -
     limits = (limit or plan.judging.train_examples, limit or plan.judging.test_examples)
     splits = []
     for i, (split, most) in enumerate(zip((source.train, source.test), limits, strict=True)):
-        split = chosen(split, most)
+        split = limited(split, most or None)
         splits.append(seen_split(split, source.kind, plan.transform, jax.random.fold_in(key, i)))
     state = finished(experiment.method, local(state, experiment.mesh))
     judged = subject(experiment.method, state, key, *splits, source.label_names, init_batch=experiment.batch)

@@ -71,13 +71,6 @@ def seen_batch(see: Callable, transform: Callable | None, key: jax.Array, raw: n
     return _padded(_seer(see, transform), key, np.arange(len(raw)), raw)
 
 
-def chosen(split: Split, limit: int) -> Split:
-    """At most `limit` examples, as `unsupjax.data.arrays` chooses them; 0: all."""
-    if not 0 < limit < len(split):
-        return split
-    return split.select(np.random.default_rng(0).permutation(len(split))[:limit])
-
-
 def seen_split(
     split: Split, kind: Kind, transform: Callable | None, key: jax.Array
 ) -> tuple[np.ndarray | Inputs, np.ndarray | None]:
@@ -109,9 +102,10 @@ def labels_of(x: np.ndarray | Inputs, y: np.ndarray | None) -> np.ndarray | None
 
 def _padded(see: Callable, key: jax.Array, rows: np.ndarray, raw: np.ndarray) -> np.ndarray:
     """What is seen of `raw`, the examples at positions `rows`; few lengths are compiled: powers of two."""
-    n = len(raw)
-    index = np.arange(1 << (n - 1).bit_length()) % n
-    return np.asarray(see(key, rows[index], raw[index]))[:n]
+    n, size = len(raw), 1 << (len(raw) - 1).bit_length()
+    if size > n:
+        rows, raw = (np.resize(a, (size, *a.shape[1:])) for a in (rows, raw))
+    return np.asarray(see(key, rows, raw))[:n]
 
 
 @functools.lru_cache(maxsize=8)

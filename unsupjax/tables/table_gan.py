@@ -149,8 +149,7 @@ def _train(method: Method, state: Any, stored: np.ndarray, seed: int, settings: 
     mesh, spans = make_mesh(jax.devices()[:1]), method.wants.asks
     batch_size, chosen = settings.batch_size * (settings.critic_steps + 1), None
     if spans:
-        codes = np.stack([stored[:, start : start + size].argmax(axis=1) for start, size in spans], axis=1)
-        chosen = feeds.by_category(codes, tuple(size for _, size in spans), batch_size, seed)
+        chosen = feeds.by_category(*feeds.categories_of(stored, spans), batch_size, seed)
     feed = feeds.resident(jnp.asarray(stored), batch_size, seed, _BLOCK, chosen=chosen)
     told = lambda report: log and log(report.step, {k: report.metrics[m] for k, m in _METRICS.items()})
     _, state = loop.train(

@@ -1,7 +1,6 @@
 """How near synthetic rows of a table come to real ones, column by column and together."""
 
 import math
-from collections.abc import Mapping
 
 from unsupjax.errors import UserError
 from unsupjax.evaluate import require
@@ -26,7 +25,10 @@ def synthetic_table(subject: Subject, *, target: str = "", n: int = 0) -> dict[s
         UserError: the data is no table; the method cannot sample; fewer than 10 rows in a split; no such target.
     """
     if subject.kind is None or subject.kind.name != "table":
-        raise _no_table(subject.x_test.shape[1:])
+        shape = subject.x_test.shape[1:]
+        raise require.missing(
+            "synthetic_table", f"a table, and one input is {shape}", "choose a table, such as a csv"
+        )
     samples = drawn(subject, n or len(subject.x_train), "synthetic_table")
     tables = [subject.kind.as_table(x) for x in (subject.x_train, subject.x_test, samples)]
     try:
@@ -34,15 +36,3 @@ def synthetic_table(subject: Subject, *, target: str = "", n: int = 0) -> dict[s
     except UserError as error:
         raise UserError(f"config.evaluate.synthetic_table: {error}") from error
     return {name: value for name, value in found.items() if not math.isnan(value)}
-
-
-def check(arguments: Mapping, shape: tuple[int, ...]) -> None:
-    """Refuses, at the start of a run, data that is no table."""
-    if len(shape) != 1:
-        raise _no_table(shape)
-
-
-def _no_table(shape: tuple[int, ...]) -> UserError:
-    return require.missing(
-        "synthetic_table", f"a table, and one input is {shape}", "choose a table, such as a csv"
-    )
