@@ -9,10 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from unsupjax.data.kinds import Images, Table
 from unsupjax.errors import UserError
 from unsupjax.evaluate import FIGURES, JUDGES, map_batches
 from unsupjax.evaluate import subject as make_subject
 from unsupjax.evaluate.subject import host_seed, random_subset
+
+TABLE = Table.of_statistics([0.0] * 12, [1.0] * 12)
 
 
 @pytest.mark.parametrize(("n", "batch_size"), [(10, 4), (8, 4), (3, 4), (1, 1)])
@@ -73,34 +76,32 @@ def test_judges_and_figures_have_names_of_their_own_and_require_the_labels_they_
 
 
 @pytest.mark.parametrize(
-    ("name", "kind", "shape", "message"),
+    ("name", "kind", "message"),
     [
         (
             "fid",
-            "table",
-            (12,),
+            TABLE,
             "'fid' needs data of the kind images or arrays, and this is table of shape (12,)",
         ),
-        ("views", "table", (12,), "'views' needs data of the kind images or arrays"),
-        ("samples", "images", (4, 4, 1), "'samples' needs a method with `sample`"),
-        ("knn", "table", (12,), None),
-        ("generation", "images", (4, 4, 1), "takes inputs of shape"),
+        ("views", TABLE, "'views' needs data of the kind images or arrays"),
+        ("samples", Images((4, 4, 1)), "'samples' needs a method with `sample`"),
+        ("knn", TABLE, None),
+        ("generation", Images((4, 4, 1)), "takes inputs of shape"),
         (
             "tsne",
-            "table",
-            (12,),
+            TABLE,
             "'tsne' needs the package openTSNE, which is not installed; `pip install openTSNE`",
         ),
     ],
 )
-def test_what_a_judge_needs_is_said_before_the_training(name, kind, shape, message, subject, monkeypatch):
+def test_what_a_judge_needs_is_said_before_the_training(name, kind, message, subject, monkeypatch):
     judge = (JUDGES | FIGURES)[name]
     method = subject.method._replace(sample=None) if name == "samples" else subject.method
     arguments = {"encoder": "mnist", "weights": __file__} if name in ("generation", "fid") else {}
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda n: None if n == "openTSNE" else find(n))
     if message is None:
-        judge.refuse(name, arguments, method, kind, shape)
+        judge.refuse(name, arguments, method, kind)
     else:
         with pytest.raises(UserError, match=re.escape(message)):
-            judge.refuse(name, arguments, method, kind, shape)
+            judge.refuse(name, arguments, method, kind)

@@ -57,6 +57,7 @@ from unsupjax.evaluate.synthesis.generation import generation as generation
 from unsupjax.evaluate.synthesis.memorisation import memorisation as memorisation
 from unsupjax.evaluate.synthesis.modes import modes as modes
 from unsupjax.evaluate.synthesis.reference import check as check_encoder
+from unsupjax.evaluate.synthesis.synthetic_table import check as check_table
 from unsupjax.evaluate.synthesis.synthetic_table import synthetic_table as synthetic_table
 
 PICTURES = ("images", "arrays")  # whose shape may be a picture's
@@ -82,7 +83,7 @@ JUDGES = {
     "rank_me": Judge(rank_me),
     "reconstruction": Judge(reconstruction, ("decode",)),
     "som": Judge(som, ("map",)),
-    "synthetic_table": Judge(synthetic_table, ("sample",), kinds=("table",)),
+    "synthetic_table": Judge(synthetic_table, ("sample",), kinds=("table",), check=check_table),
 }
 
 FIGURES = {  # no name of an evaluator: both have their arguments in `config.evaluate`

@@ -1,8 +1,9 @@
 """What an evaluator or figure is to whoever calls it by name."""
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from unsupjax.data.kinds import Kind
 from unsupjax.evaluate import require
 
 if TYPE_CHECKING:  # which brings all methods with it, and their networks
@@ -17,7 +18,7 @@ class Judge(NamedTuple):
             keyword-only parameters are its hyperparameters.
         needs: what it cannot do without: "labels", or an optional function of the method.
         kinds: the kinds of data that it judges, by name; empty: any.
-        check: `(arguments, shape of an input)`, which raises a `UserError` for what can be refused before training.
+        check: `(arguments, kind)`, of the data, which raises a `UserError` for what can be refused before training.
     """
 
     run: Callable
@@ -25,15 +26,15 @@ class Judge(NamedTuple):
     kinds: tuple[str, ...] = ()
     check: Callable | None = None
 
-    def refuse(self, name: str, arguments: dict, method: "Method", kind: str, shape: tuple[int, ...]) -> None:
+    def refuse(self, name: str, arguments: Mapping[str, Any], method: "Method", kind: Kind) -> None:
         """Raises the `UserError` of what it needs but labels, whose lack leaves it out."""
-        if self.kinds and kind not in self.kinds:
+        if self.kinds and kind.name not in self.kinds:
             raise require.missing(
                 name,
-                f"data of the kind {' or '.join(self.kinds)}, and this is {kind} of shape {shape}",
+                f"data of the kind {' or '.join(self.kinds)}, and this is {kind.name} of shape {kind.shape}",
                 "choose such data",
             )
         for function in set(self.needs) - {"labels"}:
             require.function(method, function, name)
         if self.check is not None:
-            self.check(arguments, shape)
+            self.check(arguments, kind)

@@ -99,7 +99,7 @@ def prepare(plan: Plan, kind: Kind | None = None) -> Experiment:
     except (ValueError, TypeError, ArithmeticError) as error:
         raise UserError(f"{plan.method} does not fit inputs of {raw.shape[1:]}: {error}") from error
     for name, judge, arguments in plan.judging.asked:
-        judge.refuse(name, arguments, method, source.kind.name, shape)
+        judge.refuse(name, arguments, method, source.kind)
     shardings = state_sharding(abstract, mesh)
     init = lambda: jax.jit(method.init, out_shardings=shardings)(key, batch)
     return Experiment(plan, source, method, mesh, total, init, abstract, shardings, batch, raw[0].nbytes)

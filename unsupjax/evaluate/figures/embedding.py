@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from unsupjax.data.kinds import Kind
 from unsupjax.errors import choose
 from unsupjax.evaluate import require
 from unsupjax.evaluate.clustering.clusters import assigned
@@ -50,7 +51,7 @@ def tsne(
     _draw(subject, path, points, chosen, colour, title, ("t-SNE 1", "t-SNE 2"), "tsne")
 
 
-def check_tsne(arguments: Mapping[str, Any], shape: tuple[int, ...], user: str = "tsne") -> None:
+def check_tsne(arguments: Mapping[str, Any], kind: Kind, user: str = "tsne") -> None:
     """Refuses, at the start of a run, a t-SNE where its package is missing, as it may be on aarch64."""
     require.package("openTSNE", user)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from unsupjax.data.kinds import Kind
 from unsupjax.errors import choose
 from unsupjax.evaluate import require
 from unsupjax.evaluate.clustering.clusterings import ALGORITHMS, agreement, partition
@@ -68,10 +69,10 @@ def clustering_panels(
     style.save(figure, path)
 
 
-def check_panels(arguments: Mapping[str, Any], shape: tuple[int, ...]) -> None:
+def check_panels(arguments: Mapping[str, Any], kind: Kind) -> None:
     """Refuses, at the start of a run, a t-SNE that cannot be made."""
     if arguments["plane"] == "tsne":
-        check_tsne(arguments, shape, "clustering_panels")
+        check_tsne(arguments, kind, "clustering_panels")
 
 
 def matched(labels: np.ndarray, clusters: np.ndarray) -> np.ndarray:

@@ -1,8 +1,11 @@
 """How near synthetic rows of a table come to real ones, column by column and together."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
-from unsupjax.errors import UserError
+from unsupjax.data.kinds import Kind
+from unsupjax.errors import UserError, nearest
 from unsupjax.evaluate import require
 from unsupjax.evaluate.subject import Subject, host_seed
 from unsupjax.evaluate.synthesis.generation import drawn
@@ -36,3 +39,12 @@ def synthetic_table(subject: Subject, *, target: str = "", n: int = 0) -> dict[s
     except UserError as error:
         raise UserError(f"config.evaluate.synthetic_table: {error}") from error
     return {name: value for name, value in found.items() if not math.isnan(value)}
+
+
+def check(arguments: Mapping[str, Any], kind: Kind) -> None:
+    """Refuses, at the start of a run, a target that is none of the columns."""
+    target = arguments["target"]
+    if target and target not in kind.names:
+        raise UserError(
+            f"config.evaluate.synthetic_table.target={target!r} is no column; {nearest(target, kind.names)}"
+        )
