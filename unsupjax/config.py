@@ -141,11 +141,15 @@ def defaults(factory: Callable, skip: tuple = ()) -> dict:
 
 def _filled(section: str, known: dict, given: Mapping[str, Any]) -> dict:
     """The fields of a section: those given, and the defaults `known` for the rest."""
+    filled = dict(known)
     for field, value in given.items():
         if field not in known:
             raise UserError(f"config.{section}.{field} is unknown; {nearest(field, known)}")
+        if isinstance(known[field], tuple) and isinstance(value, str | int | float):
+            value = (value,)
         _check_type(f"config.{section}.{field}", value, known[field])
-    return known | given
+        filled[field] = value
+    return filled
 
 
 def _check_type(field: str, value, default) -> None:

@@ -123,12 +123,45 @@ def test_one_class_finds_numeric_labels_by_their_value(table):
         open_source(table(X=table.x, y=table.y + 1), normal_label=0)
 
 
-def test_one_class_finds_named_labels_by_their_index(table):
+@pytest.mark.parametrize(
+    "labels, written",
+    [
+        (("ok", "bad"), "ok"),
+        ((1, 0), 1),
+        ((-1, 1), -1),
+        ((-1, 1), ("-1",)),
+        ((7, 3), 7.0),
+        ((True, False), True),
+        (("02", "2"), "02"),
+    ],
+)
+def test_the_normal_class_is_named_as_it_is_written(table, labels, written):
+    source = open_source(table(X=table.x, y=np.array(labels)[table.y]), normal_label=written, holdout=0.5)
+    assert len(source.train) == 15 and (arrays(source.train)[1] == source.normal[0]).all()
+    assert source.label_names[source.normal[0]] in (str(labels[0]), "1")
+
+
+def test_several_classes_are_normal(table):
+    names = np.array(["a", "b", "c"])[np.arange(40) % 3]
+    source = open_source(table(X=table.x, y=names), normal_label=("c", "a"), holdout=0.5)
+    assert source.normal == (2, 0) and set(arrays(source.train)[1]) == {0, 2}
+    mixed = open_source(table(X=table.x, y=names), normal_label="b", contaminated=True, holdout=0.5)
+    assert mixed.normal == (1,) and set(arrays(mixed.train)[1]) == {0, 1, 2}
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"normal_label": 2}, r"normal_label=2 is no label; choices: 'bad', 'ok'"),
+        ({"normal_label": -1}, r"normal_label=-1 is no label"),
+        ({"normal_label": ("ok", "bad")}, "names all classes"),
+        ({"contaminated": True}, "needs to know what is normal"),
+    ],
+)
+def test_a_normal_class_that_there_is_not_is_refused(table, options, message):
     names = np.array(["ok", "bad"])[table.y]
-    source = open_source(table(X=table.x, y=names), normal_label=1, holdout=0.5)
-    assert source.label_names == ("bad", "ok") and len(source.train) == 15
-    with pytest.raises(UserError, match=r"choices: 0 \(bad\), 1 \(ok\)"):
-        open_source(table(X=table.x, y=names), normal_label=2)
+    with pytest.raises(UserError, match=message):
+        open_source(table(X=table.x, y=names), holdout=0.5, **options)
 
 
 def test_one_class_needs_labels(table):
@@ -169,3 +202,19 @@ def test_every_user_option_has_a_plain_default():
     options = {name: p for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY and name != "kind"}
     assert all(type(p.default) in (bool, int, float, str, tuple) for p in options.values())
     assert all(f"{name}: " in open_source.__doc__ for name in options)
+
+
+@pytest.mark.parametrize(
+    "labels, names",
+    [
+        (np.array(["02139", "2139"]), ("02139", "2139")),
+        (np.array([2**53, 2**53 + 1]), (str(2**53), str(2**53 + 1))),
+        (np.array([str(2**53), str(2**53 + 1)]), (str(2**53), str(2**53 + 1))),
+        (np.array([2**64 - 1, 2**64 - 2], np.uint64), (str(2**64 - 2), str(2**64 - 1))),
+        (np.array(["1.0", "10.0"]), ("1", "10")),
+        (np.array([b"caf\xc3\xa9", b"bar"]), ("bar", "café")),
+        (np.array(["10", "9"]), ("9", "10")),
+    ],
+)
+def test_labels_that_differ_are_different_classes(table, labels, names):
+    assert open_source(table(X=table.x, y=labels[table.y])).label_names == names

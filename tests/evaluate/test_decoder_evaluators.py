@@ -75,7 +75,7 @@ def test_anomaly_scores_rank_as_counting_pairs_does(subject):
     order = np.argsort(-scores)
     hits = np.cumsum(anomalous[order])
     precision = [hits[i] / (i + 1) for i in range(45) if anomalous[order[i]]]
-    assert anomaly(subject, normal_label=5) == {
+    assert anomaly(subject) == {
         "anomaly_auroc": pytest.approx(np.mean(wins)),
         "anomaly_average_precision": pytest.approx(np.mean(precision)),
         "anomaly_fraction": pytest.approx(2 / 3),
@@ -87,12 +87,23 @@ def test_anomaly_refuses_scores_that_rank_nothing(subject):
         encode=lambda state, x: x.reshape(len(x), -1), decode=lambda state, z: z.reshape(-1, 4, 4, 1)
     )
     with pytest.raises(UserError, match="collapsed to one value"):
-        anomaly(subject._replace(method=perfect), normal_label=5)
+        anomaly(subject._replace(method=perfect))
     broken = subject.method._replace(decode=lambda state, z: jnp.full((len(z), 4, 4, 1), jnp.nan))
     with pytest.raises(UserError, match="not finite"):
-        anomaly(subject._replace(method=broken), normal_label=5)
-    with pytest.raises(UserError, match="normal_label=0 is not among the test labels; choose from 2, 5, 9"):
-        anomaly(subject)
+        anomaly(subject._replace(method=broken))
+    with pytest.raises(UserError, match="needs both, and all 45 test examples are anomalies"):
+        anomaly(subject._replace(normal=(0, 1)))
+    with pytest.raises(UserError, match="all 45 test examples are normal"):
+        anomaly(subject._replace(normal=(2, 5, 9)))
+
+
+def test_what_is_normal_is_said_and_never_guessed(subject):
+    with pytest.raises(
+        UserError, match=r"which class is normal, of class 0, .*; set config\.data\.normal_label"
+    ):
+        anomaly(subject._replace(normal=None))
+    both, rest = (anomaly(subject._replace(normal=n))["anomaly_auroc"] for n in ((2, 9), (5,)))
+    assert both == pytest.approx(1 - rest)
 
 
 @pytest.mark.parametrize("width", [3, 40])
@@ -119,7 +130,9 @@ def test_jacobian_norm_of_a_linear_code_is_that_of_its_matrix(subject):
     ("name", "what"), [("reconstruction", "decode"), ("anomaly", "decode"), ("likelihood", "log_prob")]
 )
 def test_what_the_method_lacks_is_named(subject, name, what):
-    without = subject._replace(method=subject.method._replace(decode=None), y_test=np.arange(45) % 2)
+    without = subject._replace(
+        method=subject.method._replace(decode=None), y_test=np.arange(45) % 2, normal=(0,)
+    )
     with pytest.raises(UserError, match=rf"config\.evaluate\.run: '{name}' needs a method with `{what}`"):
         JUDGES[name].run(without)
 

@@ -1,8 +1,14 @@
 """What every source of arrays asks of its inputs and labels."""
 
+import re
+
 import numpy as np
 
+from unsupjax.data.columns import EXACT, is_float
 from unsupjax.errors import UserError
+
+_WHOLE = re.compile(r"[+-]?\d+(\.0*)?")
+_LONG = 2**63
 
 
 def clean_inputs(where: str, x: np.ndarray, missing: bool = False) -> np.ndarray:
@@ -56,22 +62,39 @@ def encode_labels(where: str, *parts: np.ndarray) -> tuple[tuple[str, ...], list
 def _as_column(where: str, y: np.ndarray) -> np.ndarray:
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
-    if y.ndim != 1 or y.dtype.kind not in "biufUS":
+    if y.ndim != 1 or y.dtype.kind not in "biufUSO":
         raise UserError(f"{where}: labels are {y.dtype} of shape {y.shape}; use integers or text, [N]")
-    return y
+    return np.array([_decoded(where, v) for v in y.tolist()]) if y.dtype.kind in "SO" else y
+
+
+def _decoded(where: str, label: bytes | object) -> str:
+    try:
+        return label.decode() if isinstance(label, bytes) else str(label)
+    except UnicodeDecodeError:
+        raise UserError(
+            f"{where}: the label {label!r} is no UTF-8 text; save the labels in that encoding"
+        ) from None
 
 
 def _whole_numbers(where: str, y: np.ndarray) -> np.ndarray:
-    """int64 if every label is a number, else text as it is."""
-    try:
-        values = y.astype(np.float64)
-    except ValueError:
-        return y.astype(str)
-    whole = np.isfinite(values) & (values == np.round(values))
+    """int64 if every label is a number, else text as it is: 02139 and 2139 are two classes."""
+    if y.dtype.kind == "U":
+        clean = [text.strip() for text in y.tolist()]
+        if not all(map(is_float, clean)):
+            return y
+        if all(map(_WHOLE.fullmatch, clean)):
+            numbers = [int(text.partition(".")[0]) for text in clean]
+            return np.array(numbers) if max(map(abs, numbers)) < _LONG else y
+        y = y.astype(np.float64)
+    if y.dtype.kind in "bi":
+        return y.astype(np.int64)
+    if y.dtype.kind == "u":
+        return y.astype(np.int64) if y.max() < _LONG else y
+    whole = np.isfinite(y) & (y == np.round(y)) & (np.abs(y) <= EXACT)
     if not whole.all():
         row = int(np.argmin(whole))
         raise UserError(f"{where}: {y[row]} in row {row} (counting from 0) is no class; use integers or text")
-    return values.astype(np.int64)
+    return y.astype(np.int64)
 
 
 def same_length(where: str, x: np.ndarray, y: np.ndarray) -> None:

@@ -17,7 +17,7 @@ FEW = 10  # numbers without a fraction that take at most so many values are cate
 DATES = ("%Y-%m-%d", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M", "%d.%m.%Y")
 _INTEGER = re.compile(r"[+-]?(0|[1-9]\d*)")  # 007 is a text: as a number it would lose its zeros
 _FLOAT = re.compile(r"[+-]?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
-_EXACT = 2**53  # float64 holds every integer up to here
+EXACT = 2**53  # float64 holds every integer up to here
 _DIGITS = 17  # decimals beyond these are written in the shortest form that reads back the same
 
 
@@ -107,7 +107,7 @@ def typed(
     observed = {t for t in set(texts) if t.strip().lower() not in NOT_OBSERVED}
     clean = [t.strip() for t in observed]
     integers = all(_INTEGER.fullmatch(t) for t in clean)
-    numeric = all(abs(int(t)) <= _EXACT for t in clean) if integers else all(map(_FLOAT.fullmatch, clean))
+    numeric = all(abs(int(t)) <= EXACT for t in clean) if integers else all(map(_FLOAT.fullmatch, clean))
     if not numeric or not observed:
         form = date_format(clean) if dates and not discrete else ""
         if form:

@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import re
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,6 +27,7 @@ SOURCES = {
     "tfds": open_tfds,
     "toy": open_toy,
 }
+_NUMBER = re.compile(r"-?\d+")  # the name of a class of whole numbers
 DOWNLOADS = ("tfds",)  # what may fetch and prepare its data first: one process does, the others wait
 
 
@@ -40,6 +42,7 @@ class Source(NamedTuple):
             index into `label_names`, or None.
         test: the same for the held-out examples.
         label_names: the names of the classes, or None where there are no labels.
+        normal: the indices of the normal classes among them, for anomaly detection; None: not said.
     """
 
     name: str
@@ -47,6 +50,7 @@ class Source(NamedTuple):
     train: Split
     test: Split
     label_names: tuple[str, ...] | None
+    normal: tuple[int, ...] | None = None
 
 
 def open_source(
@@ -56,7 +60,8 @@ def open_source(
     split_seed: int = 0,
     standardise: bool = True,
     label_column: str = "",
-    normal_label: int = -1,
+    normal_label: tuple = (),
+    contaminated: bool = False,
     image_size: int = 0,
     data_dir: str = "",
     missing: bool = False,
@@ -83,10 +88,10 @@ def open_source(
         standardise: whether tables are shifted and scaled to mean 0 and standard deviation 1 of each feature
             of the training split (constant features are only shifted). Never applies to images.
         label_column: of a csv, the name or the index (from 0; negative from the end) of the label column.
-        normal_label: one-class learning, for anomaly detection: train only on examples with this label and
-            test on the held-out ones of them and all others. A source with a test split of its own keeps that
-            one whole as the test. The label is the number itself where all labels are numbers, else an index
-            into the label names; -1 is off.
+        normal_label: for anomaly detection: the class or classes of normal examples, as they are written there, a
+            text or a number. One-class learning: train only on examples of these, and test on the held-out ones of
+            them and all others. A source with a test split of its own keeps that one whole as the test.
+        contaminated: train on anomalies as well, as where nobody knows which examples they are.
         image_size: of folder and tfds images, their height and width in pixels: the shorter side is resized
             (bilinear, antialiased) and the centre cropped. 0 leaves them as they are stored.
         data_dir: where tfds data sets are; "" means the environment variable TFDS_DATA_DIR, else
@@ -137,8 +142,13 @@ def open_source(
         taken["categories"] = tuple(categories)
     parts = SOURCES[form](source, path, **taken)
     rng = np.random.default_rng(split_seed)
-    if normal_label >= 0:
-        train, test = _one_class(source, parts, normal_label, holdout, rng)
+    normal = _normal(source, parts.label_names, normal_label)
+    if contaminated and normal is None:
+        raise UserError(
+            "config.data.contaminated=True needs to know what is normal: set config.data.normal_label"
+        )
+    if normal is not None and not contaminated:
+        train, test = _one_class(parts, normal, holdout, rng)
     elif parts.test is None:
         train, test = _hold_out(parts.train, np.arange(len(parts.train)), holdout, rng)
     else:
@@ -154,7 +164,7 @@ def open_source(
     if kind is not None:
         _check_kind(source, kind, found)
     kind = kind or found
-    return Source(source, kind, _stored(kind, train), _stored(kind, test), parts.label_names)
+    return Source(source, kind, _stored(kind, train), _stored(kind, test), parts.label_names, normal)
 
 
 def downloads(source: str) -> bool:
@@ -199,24 +209,47 @@ def _hold_out(split: Split, pool: np.ndarray, holdout: float, rng, others=()) ->
     return split.select(np.sort(train)), split.select(np.sort(test))
 
 
-def _one_class(source: str, parts: Parts, normal_label: int, holdout: float, rng) -> tuple[Split, Split]:
-    if parts.label_names is None:
-        raise UserError(f"config.data.normal_label={normal_label} needs labels, and {source!r} has none")
-    is_normal = parts.train.labels() == _class_index(parts.label_names, normal_label)
-    normal, others = np.flatnonzero(is_normal), np.flatnonzero(~is_normal)
+def _one_class(parts: Parts, normal: tuple[int, ...], holdout: float, rng) -> tuple[Split, Split]:
+    """Train on normal examples alone, test on the rest of them beside all others."""
+    is_normal = np.isin(parts.train.labels(), normal)
+    known, others = np.flatnonzero(is_normal), np.flatnonzero(~is_normal)
     if parts.test is not None:
-        return parts.train.select(normal), parts.test
-    return _hold_out(parts.train, normal, holdout, rng, others)
+        return parts.train.select(known), parts.test
+    return _hold_out(parts.train, known, holdout, rng, others)
 
 
-def _class_index(names: tuple[str, ...], label: int) -> int:
+def _normal(source: str, names: tuple[str, ...] | None, labels: Any) -> tuple[int, ...] | None:
+    """The indices of the classes that a user calls normal; None where nothing is said."""
+    labels = labels if isinstance(labels, tuple | list) else (labels,)
+    if not labels:
+        return None
+    if names is None:
+        raise UserError(f"config.data.normal_label={_shown(labels)} needs labels, and {source!r} has none")
+    normal = tuple(dict.fromkeys(_class_index(names, label) for label in labels))
+    if len(normal) == len(names):
+        raise UserError(
+            f"config.data.normal_label={_shown(labels)} names all classes of {source!r}; leave at least one out"
+        )
+    return normal
+
+
+def _class_index(names: tuple[str, ...], label: Any) -> int:
+    """Of a class as a user writes it: its name, or a number that is equal to it."""
     if str(label) in names:
         return names.index(str(label))
-    numeric = all(name.lstrip("-").isdigit() for name in names)
-    if numeric or label >= len(names):
-        choices = names if numeric else [f"{i} ({name})" for i, name in enumerate(names)]
-        raise UserError(f"config.data.normal_label={label} is no label; choices: {', '.join(choices)}")
-    return label
+    if isinstance(label, bool | int | float):
+        for i, name in enumerate(names):
+            if _NUMBER.fullmatch(name) and float(name) == label:
+                return i
+    shown = [repr(name) if not _NUMBER.fullmatch(name) else name for name in names[:20]]
+    more = f" and {len(names) - 20} more" if len(names) > 20 else ""
+    raise UserError(
+        f"config.data.normal_label={_shown((label,))} is no label; choices: {', '.join(shown)}{more}"
+    )
+
+
+def _shown(labels: tuple) -> str:
+    return repr(labels[0] if len(labels) == 1 else tuple(labels))
 
 
 def _kind_of(source: str, parts: Parts, train: Split, categories: tuple, options: dict) -> Kind:

@@ -130,6 +130,11 @@ class LazySplit(Sequence):
 Split = ArraySplit | LazySplit
 
 
+def labels_at_hand(split: Split) -> np.ndarray | None:
+    """The labels `[N]` where they are known without reading the records; else None."""
+    return None if isinstance(split, LazySplit) and not isinstance(split.records, list) else split.labels()
+
+
 class Parts(NamedTuple):
     """What a kind of source opens: its own splits, before holdout and standardisation.
 

@@ -35,9 +35,12 @@ from unsupjax.evaluate.figures import (
     views,
 )
 from unsupjax.evaluate.figures import learning_curves as learning_curves
+from unsupjax.evaluate.judge import OF_DATA as OF_DATA
+from unsupjax.evaluate.judge import Facts as Facts
 from unsupjax.evaluate.judge import Judge as Judge
 from unsupjax.evaluate.representation.fine_tune import fine_tune as fine_tune
 from unsupjax.evaluate.representation.kmeans import kmeans as kmeans
+from unsupjax.evaluate.representation.knn import check as check_neighbours
 from unsupjax.evaluate.representation.knn import knn as knn
 from unsupjax.evaluate.representation.knn import knn_baselines as knn_baselines
 from unsupjax.evaluate.representation.knn import knn_predict as knn_predict
@@ -47,6 +50,7 @@ from unsupjax.evaluate.representation.linear_probe_augmented import (
     linear_probe_augmented as linear_probe_augmented,
 )
 from unsupjax.evaluate.representation.rank_me import rank_me as rank_me
+from unsupjax.evaluate.require import check_images as check_images
 from unsupjax.evaluate.subject import Subject as Subject
 from unsupjax.evaluate.subject import map_batches as map_batches
 from unsupjax.evaluate.subject import subject as subject
@@ -63,23 +67,23 @@ from unsupjax.evaluate.synthesis.synthetic_table import synthetic_table as synth
 PICTURES = ("images", "arrays")  # whose shape may be a picture's
 
 JUDGES = {
-    "anomaly": Judge(anomaly, ("labels", "decode")),
-    "class_balance": Judge(class_balance, ("labels", "sample"), check=check_encoder),
+    "anomaly": Judge(anomaly, ("labels", "normal", "decode")),
+    "class_balance": Judge(class_balance, ("labels", "train labels", "sample"), check=check_encoder),
     "clusterings": Judge(clusterings, ("labels",)),
     "clusters": Judge(clusters, ("assign",)),
     "fid": Judge(fid, ("sample",), kinds=PICTURES, check=check_fid),
-    "fine_tune": Judge(fine_tune, ("labels",)),
+    "fine_tune": Judge(fine_tune, ("labels", "train labels")),
     "generation": Judge(generation, ("sample",), check=check_encoder),
     "jacobian": Judge(jacobian),
     "kmeans": Judge(kmeans, ("labels",)),
-    "knn": Judge(knn, ("labels",)),
-    "knn_baselines": Judge(knn_baselines, ("labels",)),
-    "knn_weighted": Judge(knn_weighted, ("labels",)),
+    "knn": Judge(knn, ("labels", "train labels"), check=check_neighbours),
+    "knn_baselines": Judge(knn_baselines, ("labels", "train labels"), check=check_neighbours),
+    "knn_weighted": Judge(knn_weighted, ("labels", "train labels"), check=check_neighbours),
     "likelihood": Judge(likelihood, ("log_prob",)),
-    "linear_probe": Judge(linear_probe, ("labels",)),
-    "linear_probe_augmented": Judge(linear_probe_augmented, ("labels",), kinds=PICTURES),
+    "linear_probe": Judge(linear_probe, ("labels", "train labels")),
+    "linear_probe_augmented": Judge(linear_probe_augmented, ("labels", "train labels"), kinds=PICTURES),
     "memorisation": Judge(memorisation, ("sample",), check=check_encoder),
-    "modes": Judge(modes, ("labels", "sample")),
+    "modes": Judge(modes, ("labels", "train labels", "sample")),
     "rank_me": Judge(rank_me),
     "reconstruction": Judge(reconstruction, ("decode",)),
     "som": Judge(som, ("map",)),
@@ -90,16 +94,16 @@ FIGURES = {  # no name of an evaluator: both have their arguments in `config.eva
     "clustering_panels": Judge(clustering_panels, ("labels",), check=check_panels),
     "component_planes": Judge(component_planes, ("map",)),
     "dendrogram": Judge(dendrogram),
-    "filters": Judge(filters, kinds=PICTURES),
+    "filters": Judge(filters, kinds=PICTURES, check=check_images),
     "hits": Judge(hits, ("map",)),
     "interpolations": Judge(interpolations, ("interpolate",)),
-    "label_map": Judge(label_map, ("labels", "map")),
+    "label_map": Judge(label_map, ("labels", "train labels", "map")),
     "pca": Judge(pca),
     "prototypes": Judge(prototypes, ("prototypes",)),
     "reconstructions": Judge(reconstructions, ("decode",)),
     "samples": Judge(samples, ("sample",)),
-    "scores": Judge(scores, ("labels", "decode")),
+    "scores": Judge(scores, ("labels", "normal", "decode")),
     "tsne": Judge(tsne, check=check_tsne),
     "u_matrix": Judge(u_matrix, ("map",)),
-    "views": Judge(views, ("views",), kinds=PICTURES),
+    "views": Judge(views, ("views",), kinds=PICTURES, check=check_images),
 }

@@ -1,14 +1,15 @@
 """What an evaluator or figure may need of its subject, or the `UserError` that says what is missing."""
 
 import importlib.util
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from unsupjax.errors import UserError
 
 if TYPE_CHECKING:  # which brings all methods with it, and their networks
+    from unsupjax.evaluate.judge import Facts
     from unsupjax.methods.base import Method
 
 
@@ -24,6 +25,18 @@ def labels(y: np.ndarray | None, user: str) -> np.ndarray:
     if len(np.unique(y)) < 2:
         raise missing(user, "two classes, and all labels are the same", "choose data with more classes")
     return np.asarray(y)
+
+
+def normal(indices: tuple[int, ...] | None, names: Iterable, user: str) -> tuple[int, ...]:
+    """The labels of normal examples, where somebody said which these are: nobody can guess it."""
+    if indices is None:
+        listed = ", ".join(str(name) for name in list(names)[:20])
+        raise missing(
+            user,
+            f"to know which class is normal, of {listed}",
+            "set config.data.normal_label to one or several",
+        )
+    return indices
 
 
 def function(method: "Method", name: str, user: str) -> Callable:
@@ -45,6 +58,16 @@ def images(x: np.ndarray, user: str) -> tuple[int, int, int]:
     if not is_image(x):
         raise missing(user, f"images of 1 or 3 channels, and one input is {x.shape[1:]}", "choose image data")
     return x.shape[1:]
+
+
+def check_images(arguments: Mapping[str, Any], facts: "Facts") -> None:
+    """Refuses, at the start of a run, inputs that cannot be shown as images."""
+    shape = facts.kind.shape
+    if len(shape) != 3 or shape[-1] not in (1, 3):
+        raise UserError(
+            f"a figure of config.evaluate needs images of 1 or 3 channels, and one input is {shape}; choose image "
+            "data, or take 'filters' and 'views' out of the lists"
+        )
 
 
 def is_image(x: np.ndarray) -> bool:

@@ -35,6 +35,7 @@ class Subject(NamedTuple):
         label_names: the name of label i at index i, or None.
         init_batch: the inputs that `init` was given, for an untrained State; None: any will do.
         kind: what an example is, of `unsupjax.data.kinds`; None: not known.
+        normal: the labels of normal examples, where others are anomalies; None: not said.
     """
 
     method: "Method"
@@ -49,6 +50,7 @@ class Subject(NamedTuple):
     label_names: tuple[str, ...] | None
     init_batch: np.ndarray | None = None
     kind: Any = None
+    normal: tuple[int, ...] | None = None
 
 
 def subject(

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import math
 import pathlib
+import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -22,13 +23,13 @@ from unsupjax.data.feeds import (
     streaming,
 )
 from unsupjax.data.kinds import Kind
-from unsupjax.data.splits import limited
-from unsupjax.errors import UserError, nearest
-from unsupjax.evaluate import Subject, animate, learning_curves, subject
+from unsupjax.data.splits import labels_at_hand, limited
+from unsupjax.errors import UserError, first_line, nearest
+from unsupjax.evaluate import OF_DATA, Facts, Subject, animate, learning_curves, subject
 from unsupjax.methods import Method
 from unsupjax.parallel.hardware import nominal_flops
 from unsupjax.parallel.mesh import local, local_rows, make_mesh, place_batch, put_everywhere, state_sharding
-from unsupjax.parallel.processes import alone, any_process, is_primary, primary_first
+from unsupjax.parallel.processes import alone, any_process, is_primary, primary_first, say
 from unsupjax.run import loop
 from unsupjax.run.inputs import labels_of, seen_batch, seen_split
 from unsupjax.run.plan import Asked, Plan, takers_of
@@ -98,11 +99,23 @@ def prepare(plan: Plan, kind: Kind | None = None) -> Experiment:
             raise ValueError("a layer has no units; look at the features and widths of the config's networks")
     except (ValueError, TypeError, ArithmeticError) as error:
         raise UserError(f"{plan.method} does not fit inputs of {raw.shape[1:]}: {error}") from error
+    facts = _facts(plan, source)
     for name, judge, arguments in plan.judging.asked:
-        judge.refuse(name, arguments, method, source.kind)
+        judge.refuse(name, arguments, method, facts)
     shardings = state_sharding(abstract, mesh)
     init = lambda: jax.jit(method.init, out_shardings=shardings)(key, batch)
     return Experiment(plan, source, method, mesh, total, init, abstract, shardings, batch, raw[0].nbytes)
+
+
+def _facts(plan: Plan, source: Source) -> Facts:
+    """What judges may know of the data before a run."""
+    judging = plan.judging
+    train, test = (
+        limited(split, most or None)
+        for split, most in ((source.train, judging.train_examples), (source.test, judging.test_examples))
+    )
+    labels = labels_at_hand(train), labels_at_hand(test)
+    return Facts(source.kind, len(train), len(test), *labels, source.label_names, source.normal)
 
 
 def _seeing(method: Method, see: Callable) -> Method:
@@ -247,7 +260,7 @@ def left_out(experiment: Experiment) -> tuple[str, ...]:
     """The evaluators and figures of a config that need labels where the data has none."""
     if experiment.source.label_names:
         return ()
-    return tuple(a.name for a in experiment.plan.judging.asked if "labels" in a.judge.needs)
+    return tuple(a.name for a in experiment.plan.judging.asked if OF_DATA & set(a.judge.needs))
 
 
 def _able(experiment: Experiment, named: tuple[Asked, ...]) -> list[Asked]:
@@ -284,15 +297,20 @@ def make_subject(experiment: Experiment, state: Any, limit: int | None = None) -
     state = finished(experiment.method, local(state, experiment.mesh))
     judged = subject(experiment.method, state, key, *splits, source.label_names, init_batch=experiment.batch)
     labels = {"y_train": labels_of(*splits[0]), "y_test": labels_of(*splits[1])}
-    return judged._replace(kind=source.kind, **labels)
+    return judged._replace(kind=source.kind, normal=source.normal, **labels)
 
 
-def judge(experiment: Experiment, judged: Subject, named: tuple[Asked, ...]) -> dict[str, float]:
-    """The results of evaluators, each with its arguments."""
-    results = {}
+def judge(
+    experiment: Experiment, judged: Subject, named: tuple[Asked, ...]
+) -> tuple[dict[str, float], tuple[str, ...]]:
+    """The results of evaluators, each with its arguments; and why others gave none."""
+    results, faults = {}, []
     for _, judge, arguments in _able(experiment, named):
-        results |= judge.run(judged, **arguments)
-    return results
+        try:
+            results |= judge.run(judged, **arguments)
+        except UserError as error:  # what others found is not lost
+            faults.append(str(error))
+    return results, tuple(faults)
 
 
 def draw(experiment: Experiment, judged: Subject, folder: pathlib.Path) -> None:
@@ -301,10 +319,21 @@ def draw(experiment: Experiment, judged: Subject, folder: pathlib.Path) -> None:
     if not is_primary():
         return
     figures.mkdir(exist_ok=True)
-    learning_curves(folder / "metrics.jsonl", figures / "learning_curves.png")
+    curves = figures / "learning_curves.png"
+    _drawn("learning_curves", lambda: learning_curves(folder / "metrics.jsonl", curves))
     with alone():
         for name, judge, arguments in _able(experiment, experiment.plan.judging.figures):
-            judge.run(judged, figures / f"{name}.png", **arguments)
+            _drawn(name, functools.partial(judge.run, judged, figures / f"{name}.png", **arguments))
+
+
+def _drawn(name: str, run: Callable[[], None]) -> None:
+    """Draws a figure, or says why it cannot be drawn: whatever a library of figures finds wrong ends no run."""
+    try:
+        run()
+    except OSError:
+        raise  # a full disk is not the figure's fault
+    except Exception as error:
+        say(f"the figure {name!r} is left out: {first_line(error)}", sys.stderr)
 
 
 def draw_frames(experiment: Experiment, state: Any, folder: pathlib.Path, step: int) -> None:
@@ -316,7 +345,7 @@ def draw_frames(experiment: Experiment, state: Any, folder: pathlib.Path, step: 
         for name, judge, arguments in _able(experiment, experiment.plan.judging.film):
             frames = folder / "film" / name
             frames.mkdir(parents=True, exist_ok=True)
-            judge.run(judged, frames / f"{step:08d}.png", **arguments)
+            _drawn(name, functools.partial(judge.run, judged, frames / f"{step:08d}.png", **arguments))
 
 
 def join_frames(experiment: Experiment, folder: pathlib.Path) -> None:

@@ -243,6 +243,7 @@ class Recorder:
         self._peak = peak and peak * experiment.mesh.size
         self._latest: dict[str, float] = {}
         self._fault: str | None = None
+        self._told: set[str] = set()  # why evaluators give no result
         self._evaluated = start
         self._model = workdir.digest(workdir.read_model(folder))
 
@@ -284,7 +285,10 @@ class Recorder:
         if every and step // every > self._evaluated // every:
             self._evaluated = step
             judged = experiments.make_subject(self._experiment, state)
-            results = experiments.judge(self._experiment, judged, planned.judging.periodic)
+            results, faults = experiments.judge(self._experiment, judged, planned.judging.periodic)
+            for fault in set(faults) - self._told:
+                say(f"step {step}: no result: {fault}", sys.stderr)
+            self._told.update(faults)
             self._latest |= results
             if self._speak:
                 self._writer.write(step, results)
@@ -323,11 +327,13 @@ class Recorder:
 
 def _finish(experiment: Experiment, state: Any, folder: pathlib.Path) -> dict[str, float]:
     judged = experiments.make_subject(experiment, state)
-    results = experiments.judge(experiment, judged, experiment.plan.judging.run)
+    results, faults = experiments.judge(experiment, judged, experiment.plan.judging.run)
     if is_primary():
         workdir.write_json(folder / "evaluation.json", results)
         experiments.draw(experiment, judged, folder)
         experiments.join_frames(experiment, folder)
     say(summary(results))
     say(f"figures, metrics and checkpoints: {folder}")
+    if faults:
+        raise UserError(f"{len(faults)} of the evaluators gave no result: " + "\n".join(faults))
     return results

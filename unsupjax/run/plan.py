@@ -135,7 +135,13 @@ def resolve_record(record: Mapping[str, Any], path: pathlib.Path) -> Plan:
         evaluate = {
             k: v for k, v in record.get("evaluate", {}).items() if k in named or not isinstance(v, Mapping)
         }
-        return resolve(configs.experiment(**dict(record) | {"evaluate": evaluate}))
+        for name in ("anomaly", "scores"):  # which said anew what is normal
+            evaluate[name] = {k: v for k, v in evaluate.get(name, {}).items() if k != "normal_label"}
+            evaluate = {k: v for k, v in evaluate.items() if v or k != name}
+        data = dict(record["data"])
+        if data.get("normal_label") == -1:
+            data["normal_label"] = ()
+        return resolve(configs.experiment(**dict(record) | {"evaluate": evaluate, "data": data}))
     except (TypeError, AttributeError, KeyError) as error:
         raise UserError(f"{path} is no config of this version ({error})") from error
 

@@ -9,7 +9,7 @@ from unsupjax.evaluate.figures import style
 from unsupjax.evaluate.subject import Subject
 
 
-def scores(subject: Subject, path: str | Path, *, normal_label: int = 0) -> None:
+def scores(subject: Subject, path: str | Path) -> None:
     """Draw how the anomaly scores of normal and anomalous test examples are distributed, and their ROC curve.
 
     Scores as in the evaluator `anomaly`; the bars of either class add up to 1.
@@ -17,14 +17,13 @@ def scores(subject: Subject, path: str | Path, *, normal_label: int = 0) -> None
     Args:
         subject: what is shown.
         path: the PNG to write.
-        normal_label: the label of normal examples; all other labels are anomalies.
 
     Raises:
         UserError: as `anomaly`.
     """
     from sklearn.metrics import roc_auc_score, roc_curve
 
-    values, anomalous = anomaly_scores(subject, normal_label, "scores")
+    values, anomalous = anomaly_scores(subject, "scores")
     figure = style.new_figure(9.4, 3.9)
     left, right = figure.subplots(1, 2, width_ratios=(1.5, 1))
     _histogram(left, values, anomalous)

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from unsupjax.data.kinds import Kind
 from unsupjax.errors import choose
 from unsupjax.evaluate import require
 from unsupjax.evaluate.clustering.clusters import assigned
 from unsupjax.evaluate.figures import style
 from unsupjax.evaluate.figures.thumbnails import scatter_images
+from unsupjax.evaluate.judge import Facts
 from unsupjax.evaluate.subject import Subject, host_seed, random_subset
 
 _FFT_FROM = 8_000  # points; below it Barnes-Hut is the faster one
@@ -51,7 +51,7 @@ def tsne(
     _draw(subject, path, points, chosen, colour, title, ("t-SNE 1", "t-SNE 2"), "tsne")
 
 
-def check_tsne(arguments: Mapping[str, Any], kind: Kind, user: str = "tsne") -> None:
+def check_tsne(arguments: Mapping[str, Any], facts: Facts, user: str = "tsne") -> None:
     """Refuses, at the start of a run, a t-SNE where its package is missing, as it may be on aarch64."""
     require.package("openTSNE", user)
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from unsupjax.data.kinds import Kind
 from unsupjax.errors import choose
 from unsupjax.evaluate import require
 from unsupjax.evaluate.clustering.clusterings import ALGORITHMS, agreement, partition
 from unsupjax.evaluate.figures import style
 from unsupjax.evaluate.figures.embedding import check_tsne, embed, principal_plane
+from unsupjax.evaluate.judge import Facts
 from unsupjax.evaluate.subject import Subject, host_seed, points_of, random_subset
 
 
@@ -69,10 +69,10 @@ def clustering_panels(
     style.save(figure, path)
 
 
-def check_panels(arguments: Mapping[str, Any], kind: Kind) -> None:
+def check_panels(arguments: Mapping[str, Any], facts: Facts) -> None:
     """Refuses, at the start of a run, a t-SNE that cannot be made."""
     if arguments["plane"] == "tsne":
-        check_tsne(arguments, kind, "clustering_panels")
+        check_tsne(arguments, facts, "clustering_panels")
 
 
 def matched(labels: np.ndarray, clusters: np.ndarray) -> np.ndarray:

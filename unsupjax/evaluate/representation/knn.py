@@ -1,6 +1,7 @@
 """Nearest-neighbour classification of frozen codes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -8,9 +9,20 @@ import numpy as np
 
 from unsupjax.errors import UserError
 from unsupjax.evaluate import require
+from unsupjax.evaluate.judge import Facts
 from unsupjax.evaluate.subject import Subject, codes, flat, lasting, map_batches
 
 _BLOCK = 2**25  # similarities held at once: 128 MiB of float32
+
+
+def check(arguments: Mapping[str, Any], facts: Facts) -> None:
+    """Refuses, at the start of a run, more neighbours than there are training examples."""
+    _check_k(arguments["k"], facts.train, "config.evaluate: kNN")
+
+
+def _check_k(k: int, n: int, user: str) -> None:
+    if not 1 <= k <= n:
+        raise UserError(f"{user}: k={k} must be between 1 and the {n} training examples; lower it")
 
 
 def knn(subject: Subject, *, k: int = 10) -> dict[str, float]:
@@ -105,8 +117,7 @@ def _accuracy(
         UserError: as `knn_weighted`; `user` is the evaluator that asks.
     """
     y_train, y_test = (require.labels(y, user) for y in (subject.y_train, subject.y_test))
-    if not 1 <= k <= len(y_train):
-        raise UserError(f"{user}: k={k} must be between 1 and the {len(y_train)} training examples")
+    _check_k(k, len(y_train), user)
     if not temperature > 0:
         raise UserError(f"{user}: {temperature=} must be above 0")
     return float(np.mean(knn_predict(train, y_train, test, k, temperature) == y_test))

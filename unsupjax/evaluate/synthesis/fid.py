@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from unsupjax import generation as measures
-from unsupjax.data.kinds import Kind
 from unsupjax.errors import UserError
 from unsupjax.evaluate import require
+from unsupjax.evaluate.judge import Facts
 from unsupjax.evaluate.subject import Subject, map_batches, random_subset
 from unsupjax.evaluate.synthesis.generation import drawn
 
@@ -79,12 +79,14 @@ def features(variables: dict, x: jax.Array) -> jax.Array:
     return InceptionV3().apply(variables, jnp.broadcast_to(x, (*x.shape[:3], 3)))
 
 
-def check(arguments: Mapping[str, Any], kind: Kind) -> None:
+def check(arguments: Mapping[str, Any], facts: Facts) -> None:
     """Refuses, at the start of a run, what `fid` would at its end: missing weights, inputs that are no images."""
     if not pathlib.Path(arguments["weights"] or "/").is_file():
         raise UserError(f"{FIELD}={arguments['weights']!r} is no file: {HOW}")
-    if len(kind.shape) != 3:
-        raise require.missing("fid", f"images, and inputs have the shape {kind.shape}", "take 'generation'")
+    if len(facts.kind.shape) != 3:
+        raise require.missing(
+            "fid", f"images, and inputs have the shape {facts.kind.shape}", "take 'generation'"
+        )
 
 
 def load(path: str) -> dict:

@@ -17,8 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from unsupjax import arrays
-from unsupjax.data.kinds import Kind
 from unsupjax.errors import UserError, choose, nearest
+from unsupjax.evaluate.judge import Facts
 from unsupjax.evaluate.subject import map_batches
 
 if TYPE_CHECKING:
@@ -100,12 +100,12 @@ def load(name: str) -> Reference:
     return Reference(path.stem, digest, shape, _encoder(section, _tree(weights)))
 
 
-def check(arguments: Mapping[str, Any], kind: Kind) -> None:
+def check(arguments: Mapping[str, Any], facts: Facts) -> None:
     """Refuses the encoder among an evaluator's arguments as `load` does, or where inputs have another shape.
 
     For the start of a run, whose evaluators come at its end.
     """
-    load(arguments["encoder"]).check(kind.shape)
+    load(arguments["encoder"]).check(facts.kind.shape)
 
 
 def save(

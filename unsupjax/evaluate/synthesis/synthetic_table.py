@@ -4,9 +4,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from unsupjax.data.kinds import Kind
 from unsupjax.errors import UserError, nearest
 from unsupjax.evaluate import require
+from unsupjax.evaluate.judge import Facts
 from unsupjax.evaluate.subject import Subject, host_seed
 from unsupjax.evaluate.synthesis.generation import drawn
 from unsupjax.evaluate.synthesis.table_report import report
@@ -41,10 +41,10 @@ def synthetic_table(subject: Subject, *, target: str = "", n: int = 0) -> dict[s
     return {name: value for name, value in found.items() if not math.isnan(value)}
 
 
-def check(arguments: Mapping[str, Any], kind: Kind) -> None:
+def check(arguments: Mapping[str, Any], facts: Facts) -> None:
     """Refuses, at the start of a run, a target that is none of the columns."""
     target = arguments["target"]
-    if target and target not in kind.names:
+    if target and target not in facts.kind.names:
         raise UserError(
-            f"config.evaluate.synthetic_table.target={target!r} is no column; {nearest(target, kind.names)}"
+            f"config.evaluate.synthetic_table.target={target!r} is no column; {nearest(target, facts.kind.names)}"
         )
