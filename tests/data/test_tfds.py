@@ -64,7 +64,7 @@ def test_version_and_environment(prepared, monkeypatch, name):
 
 def test_image_size_and_one_class(prepared):
     source = open_source(
-        "tfds:tiny", data_dir=str(prepared["tfrecord"]), image_size=4, normal_label=1, split_seed=3
+        "tfds:tiny", data_dir=str(prepared["tfrecord"]), image_size=4, normal_label="bee", split_seed=3
     )
     x, y = arrays(source.train)
     assert x.shape == (5, 4, 4, 1) and (y == 1).all()
