@@ -177,5 +177,8 @@ def test_layouts_that_are_refused(tmp_path, colours):
     (tmp_path / "1.png").unlink()
     save(tmp_path / "train" / "a" / "0.png", colours[0])
     save(tmp_path / "test" / "b" / "0.png", colours[0])
+    with pytest.raises(UserError, match=r"holds 'a' beside train and test"):
+        open_source(f"folder:{tmp_path}")
+    (tmp_path / "a" / "0.png").unlink()
     with pytest.raises(UserError, match=r"the class 'b' of .* is not among the classes of train"):
         open_source(f"folder:{tmp_path}")

@@ -4,15 +4,18 @@ import contextlib
 import errno
 import os
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
 from unsupjax.errors import UserError
 
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # by number of channels
-GREY_MODES = ("1", "L")
+GREY_MODES = ("1", "L", "LA", "La")
+ALPHA_MODES = ("LA", "La", "PA", "RGBA", "RGBa")
+ALPHAS = ("white", "black", "keep")  # what becomes of transparency
 DEEP_MODES = ("I", "F")  # more than 8 bits a channel, as "I;16": Pillow would clip them
+_ORIENTATION = 0x0112  # in EXIF: 1 upright, from 5 on with its sides exchanged
 
 
 class UnreadableImage(UserError):
@@ -39,16 +42,43 @@ def _reading(where: str) -> Iterator[None]:
         raise UnreadableImage(where, "of no known format" if unknown else str(error)) from error
 
 
-def header(path: str) -> tuple[tuple[int, int], bool]:
-    """(width, height) of an image file and whether it is greyscale, without decoding it; raises as `decode_image`."""
+class Header(NamedTuple):
+    """What an image file says of itself.
+
+    Attributes:
+        size: (width, height) in pixels, as it is looked at.
+        grey: it has no colours.
+        transparent: it has an alpha channel, or a colour that stands for transparency.
+        frames: how many pictures it holds.
+    """
+
+    size: tuple[int, int]
+    grey: bool
+    transparent: bool
+    frames: int
+
+
+def header(path: str) -> Header:
+    """The `Header` of an image file, without decoding it; raises as `decode_image`."""
     from PIL import Image
 
     with _reading(path), Image.open(path) as image:
-        return image.size, image.mode in GREY_MODES
+        _check_depth(path, image)
+        turned = _orientation(image) >= 5
+        size = image.size[::-1] if turned else image.size
+        # The second picture of a camera's MPO file is a preview.
+        frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+        return Header(size, image.mode in GREY_MODES, _is_transparent(image), frames)
 
 
-def decode_image(where: str, file: str | os.PathLike | BinaryIO, channels: int, size: int = 0) -> np.ndarray:
-    """Decodes one image.
+def decode_image(
+    where: str,
+    file: str | os.PathLike | BinaryIO,
+    channels: int,
+    size: int = 0,
+    alpha: str = "white",
+) -> np.ndarray:
+    """Decodes one image, the first of several; turned upright where its EXIF orientation says so.
 
     Args:
         where: names the image in errors.
@@ -56,6 +86,7 @@ def decode_image(where: str, file: str | os.PathLike | BinaryIO, channels: int, 
         channels: 1 (greyscale), 3 (RGB) or 4 (RGBA), to which the image is converted.
         size: 0 leaves the image as large as it is; else its shorter side is resized to this many pixels
             (bilinear, antialiased) and the centre is cropped.
+        alpha: what shows through where the image is transparent, "white" or "black"; of 4 channels nothing does.
 
     Returns:
         uint8 `[H, W, channels]`; H = W = size if that is given.
@@ -64,14 +95,36 @@ def decode_image(where: str, file: str | os.PathLike | BinaryIO, channels: int, 
         UnreadableImage: not an image, or a damaged one.
         UserError: one of more than 8 bits a channel, or a file that cannot be read at all.
     """
-    from PIL import Image
+    from PIL import Image, ImageOps
 
     with _reading(where), Image.open(file) as image:
-        if image.mode.startswith(DEEP_MODES):
-            raise UserError(f"{where} has more than 8 bits a channel ({image.mode}); convert it to 8")
+        _check_depth(where, image)
+        if _orientation(image) != 1:
+            image = ImageOps.exif_transpose(image)
+        if channels != 4 and _is_transparent(image):
+            image = image.convert("RGBA")
+            image = Image.alpha_composite(Image.new("RGBA", image.size, alpha), image)
         image = image if image.mode == MODES[channels] else image.convert(MODES[channels])
         pixels = np.asarray(_resize(image, size) if size else image)
     return pixels[..., None] if channels == 1 else pixels
+
+
+def _check_depth(where: str, image) -> None:
+    """Refuses more than 8 bits a channel, of which Pillow would keep 8 or fewer without a word."""
+    raw = str([tile[3] for tile in image.tile])  # as the file holds it: "RGB;16B"
+    if image.mode.startswith(DEEP_MODES) or ";16" in raw or ";12" in raw:
+        raise UserError(f"{where} has more than 8 bits a channel ({image.mode}); convert it to 8")
+
+
+def _orientation(image) -> int:
+    """As EXIF numbers it; of a PNG, what stands before the pixels, which are read to look behind them."""
+    if image.format == "PNG" and "exif" not in image.info:
+        return 1
+    return image.getexif().get(_ORIENTATION, 1)
+
+
+def _is_transparent(image) -> bool:
+    return image.mode in ALPHA_MODES or "transparency" in image.info
 
 
 def _resize(image, size: int):

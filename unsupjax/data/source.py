@@ -9,6 +9,7 @@ import numpy as np
 
 from unsupjax.data.kinds import Arrays, Images, Kind, Table
 from unsupjax.data.kinds import table as tables
+from unsupjax.data.pictures import ALPHAS
 from unsupjax.data.sources.csv import open_csv
 from unsupjax.data.sources.digits import open_digits
 from unsupjax.data.sources.folder import open_folder
@@ -70,6 +71,7 @@ def open_source(
     numbers: str = "standardised",
     examples: int = 0,
     unreadable: float = 0.01,
+    alpha: str = "white",
     kind: Kind | None = None,
 ) -> Source:
     """Opens a data set.
@@ -108,6 +110,8 @@ def open_source(
             unreadable. Each such image is skipped with a warning that names it; one that has a sound header is found
             out when it is decoded, and the next readable example of its split stands in its place, so that batches
             keep their shape and every feed sees the same examples. More are refused.
+        alpha: of folders of images, what becomes of transparency: the picture is put on "white" or "black", or with
+            "keep" all have a fourth channel.
         kind: what an example is, in place of what the training split says: that of the `Source` that a model was
             trained on. Passed by programs, not by users.
 
@@ -128,12 +132,14 @@ def open_source(
         raise UserError(f"config.data.image_size={image_size} must be 0 (as they are) or more")
     choose("config.data.columns", columns, dict.fromkeys(("numbers", "mixed")))
     choose("config.data.numbers", numbers, dict.fromkeys(("standardised", "modes")))
+    choose("config.data.alpha", alpha, dict.fromkeys(ALPHAS))
     given = {
         "image_size": image_size,
         "label_column": label_column,
         "data_dir": data_dir,
         "missing": missing,
         "unreadable": unreadable,
+        "alpha": alpha,
         "columns": columns,
     }
     taken = _options(form, given)

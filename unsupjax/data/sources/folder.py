@@ -1,46 +1,119 @@
 """`folder:PATH`: image files, in one folder a class or all in one."""
 
+import collections
 import functools
+import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from unsupjax.data.pictures import UnreadableImage, decode_image, header
+from unsupjax.data.pictures import Header, UnreadableImage, decode_image, header
 from unsupjax.data.skipped import Skipped
 from unsupjax.data.splits import LazySplit, Parts
 from unsupjax.errors import UserError
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
-TEST_FOLDERS = ("test", "val", "validation")
+SUFFIXES = (
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".jfif",
+    ".bmp",
+    ".gif",
+    ".webp",
+    ".avif",
+    ".tif",
+    ".tiff",
+    ".ppm",
+    ".pgm",
+)
+TRAIN_FOLDERS = ("train", "training")
+TEST_FOLDERS = (
+    "test",
+    "testing",
+    "val",
+    "valid",
+    "validation",
+    "dev",
+    "eval",
+)  # the first that fits is taken
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar")
+NOT_DATA = ("__MACOSX",)  # what archives of a Mac hold beside the files
 
 Files = list[tuple[str, str | None]]  # (path, class name)
-Headers = dict[str, tuple[tuple[int, int], bool]]  # path: what images.header returns
+Headers = dict[str, Header]
+
+logger = logging.getLogger(__name__)
 
 
-def open_folder(source: str, path: str, *, image_size: int, unreadable: float) -> Parts:
+class Layout(NamedTuple):
+    """Where the pictures of a folder lie.
+
+    Attributes:
+        base: the folders that wrap all of it.
+        train: the folder of the training split below, or "".
+        tests: those of held-out splits, best first.
+    """
+
+    base: tuple[str, ...]
+    train: str = ""
+    tests: tuple[str, ...] = ()
+
+
+def layout(paths: Sequence[tuple[str, ...]]) -> Layout:
+    """How pictures are laid out: `[train|test/][CLASS/]...NAME`, perhaps with folders around all of it.
+
+    A folder counts as a split by its name, in capitals or not, where all others beside it are splits too: beside
+    "bus" and "car", "train" is a class.
+
+    Args:
+        paths: of each picture the folders that lead to it and its name.
+
+    Raises:
+        ValueError: test splits without one for training, or classes beside splits.
+    """
+    base = ()
+    while len({p[0] for p in paths}) == 1 and all(len(p) > 2 for p in paths):
+        base, paths = (*base, paths[0][0]), [p[1:] for p in paths]
+    folders = sorted({p[0] for p in paths if len(p) > 1})
+    trains = [name for name in folders if name.lower() in TRAIN_FOLDERS]
+    tests = sorted(
+        (n for n in folders if n.lower() in TEST_FOLDERS), key=lambda n: TEST_FOLDERS.index(n.lower())
+    )
+    others = [name for name in folders if name not in trains and name not in tests]
+    if not trains and len(tests) > 1 and not others:
+        raise ValueError(f"holds {' and '.join(tests)} and no train folder; name one of them train")
+    if not trains or (others and not tests):
+        return Layout(base)
+    if others or len(trains) > 1:
+        beside = ", ".join(map(repr, others[:3] or trains[1:]))
+        raise ValueError(
+            f"holds {beside} beside {trains[0]} and {', '.join(tests)}; move the one into the other"
+        )
+    return Layout(base, trains[0], tuple(tests))
+
+
+def open_folder(source: str, path: str, *, image_size: int, unreadable: float, alpha: str) -> Parts:
     """PATH/CLASS/*.png, or PATH/*.png without labels, or either below PATH/train and PATH/test (or val)."""
     if os.path.isfile(path) and path.lower().endswith(ARCHIVES):
         raise UserError(f"{source}: {path} is an archive; unpack it, and name the folder that it holds")
     if not os.path.isdir(path):
         raise UserError(f"{source}: there is no folder {path}")
-    has_splits = os.path.isdir(os.path.join(path, "train"))
-    train = _scan(source, os.path.join(path, "train") if has_splits else path)
-    test = _scan_test(source, path, train) if has_splits else None
+    train, test = _scan(source, path)
     names = None if train[0][1] is None else tuple(sorted({label for _, label in train}))
     _check_classes(source, names, test)
     skips = [Skipped(source, len(files), unreadable) for files in (train, test or [])]
     headers = _headers(train, skips[0]) | _headers(test or [], skips[1])
-    channels = _check_images(source, headers, image_size)
-    make = functools.partial(_split, names, channels, image_size, headers)
+    channels = _check_images(source, headers, image_size, alpha)
+    make = functools.partial(_split, names, channels, image_size, alpha, headers)
     shape = _shape(headers, channels, image_size)
     return Parts(make(train, skips[0]), test and make(test, skips[1]), names, shape=shape)
 
 
 def _shape(headers: Headers, channels: int, size: int) -> tuple[int, int, int]:
     """(H, W, C) of a decoded image."""
-    (width, height), _ = next(iter(headers.values()))
+    width, height = next(iter(headers.values())).size
     return (size, size, channels) if size else (height, width, channels)
 
 
@@ -55,52 +128,80 @@ def _headers(files: Files, skipped: Skipped) -> Headers:
     return headers
 
 
-def _split(names, channels: int, size: int, headers: Headers, files: Files, skipped: Skipped) -> LazySplit:
+def _split(
+    names, channels: int, size: int, alpha: str, headers: Headers, files: Files, skipped: Skipped
+) -> LazySplit:
     numbers = {name: i for i, name in enumerate(names or ())}
     records = [(path, numbers.get(label)) for path, label in files if path in headers]
-    decode = functools.partial(_decode, channels=channels, size=size)
+    decode = functools.partial(_decode, channels=channels, size=size, alpha=alpha)
     return LazySplit(records, decode, _label if names else None, skipped, np.arange(len(records)))
 
 
-def _decode(record, channels: int, size: int):
+def _decode(record, channels: int, size: int, alpha: str):
     path, label = record
-    return decode_image(path, path, channels, size), label
+    return decode_image(path, path, channels, size, alpha), label
 
 
 def _label(record) -> int:
     return record[1]
 
 
-def _scan_test(source: str, path: str, train: Files) -> Files | None:
+def _scan(source: str, path: str) -> tuple[Files, Files | None]:
+    """The images of both splits, sorted by class and name; says what is not read."""
+    unread = collections.Counter()
+    found = list(_images(source, path, os.path.realpath(path), unread))
+    paths = [tuple(os.path.relpath(p, path).split(os.sep)) for p in found]
+    if not paths:
+        raise UserError(f"{source}: there are no images ({' '.join(SUFFIXES)}) in {path}{_listed(unread)}")
+    try:
+        base, train, tests = layout(paths)
+    except ValueError as error:
+        raise UserError(f"{source}: the folder {error}") from None
+    below = lambda *folders: _classes(source, os.path.join(path, *folders), found, paths, folders)
+    train_files = below(*base, train) if train else below(*base)
+    if base:
+        logger.warning("%s: read from %s, which holds all pictures", source, os.path.join(path, *base))
+    test_files, taken = _choose_test(source, train_files, {name: below(*base, name) for name in tests})
+    for name in tests:
+        if name != taken:
+            unread[f"pictures in {name}"] = sum(p[: len(base) + 1] == (*base, name) for p in paths)
+    if unread:
+        logger.warning("%s: not read%s", source, _listed(unread))
+    return train_files, test_files
+
+
+def _listed(unread: collections.Counter) -> str:
+    return ": " + ", ".join(f"{n} {what}" for what, n in unread.most_common(8)) if unread else ""
+
+
+def _classes(source: str, folder: str, found: list[str], paths: list[tuple[str, ...]], lead: tuple) -> Files:
+    """The files below the folders `lead`, each with its class: the folder below; None where there are none."""
+    lead = tuple(name for name in lead if name)
+    own = [(f, p[len(lead) :]) for f, p in zip(found, paths, strict=True) if p[: len(lead)] == lead]
+    loose = next((f for f, p in own if len(p) == 1), None)
+    if loose and any(len(p) > 1 for _, p in own):
+        raise UserError(f"{source}: {folder} holds images beside folders; move {loose} into one")
+    return [(f, p[0] if len(p) > 1 else None) for f, p in own]
+
+
+def _choose_test(source: str, train: Files, tests: dict[str, Files]) -> tuple[Files | None, str]:
     """The first test folder that has labels if train has them: public test sets often have none."""
-    folders = [os.path.join(path, name) for name in TEST_FOLDERS]
-    scans = [_scan(source, folder) for folder in folders if os.path.isdir(folder)]
-    fitting = [files for files in scans if (files[0][1] is None) == (train[0][1] is None)]
-    if scans and not fitting:
+    fitting = [(f, name) for name, f in tests.items() if f and (f[0][1] is None) == (train[0][1] is None)]
+    if tests and not fitting:
         raise UserError(f"{source}: only one of the train and the test folder has class folders")
-    return fitting[0] if fitting else None
+    return fitting[0] if fitting else (None, "")
 
 
-def _scan(source: str, folder: str) -> Files:
-    """The images of one split, sorted by class and name."""
-    root = os.path.realpath(folder)
-    entries = list(_entries(source, folder, root))
-    classes = [entry for entry in entries if entry.is_dir()]
-    loose = [(entry.path, None) for entry in entries if _is_image(source, entry)]
-    if classes and loose:
-        raise UserError(f"{source}: {folder} holds images beside folders; move {loose[0][0]} into one")
-    files = [(path, entry.name) for entry in classes for path in _images(source, entry.path, root)] or loose
-    if not files:
-        raise UserError(f"{source}: there are no images ({' '.join(SUFFIXES)}) in {folder}")
-    return files
-
-
-def _images(source: str, folder: str, root: str) -> Iterator[str]:
+def _images(source: str, folder: str, root: str, unread: collections.Counter) -> Iterator[str]:
+    """The images below a folder, sorted; counts other files by suffix."""
     for entry in _entries(source, folder, root):
         if entry.is_dir():
-            yield from _images(source, entry.path, root)
+            if entry.name not in NOT_DATA:
+                yield from _images(source, entry.path, root, unread)
         elif _is_image(source, entry):
             yield entry.path
+        else:
+            unread[os.path.splitext(entry.name)[1].lower() or "files without a suffix"] += 1
 
 
 def _entries(source: str, folder: str, root: str) -> Iterator[os.DirEntry]:
@@ -132,13 +233,31 @@ def _check_classes(source: str, names, test: Files | None) -> None:
             raise UserError(f"{source}: the class {label!r} of {path} is not among the classes of train")
 
 
-def _check_images(source: str, headers: Headers, size: int) -> int:
-    """The number of channels: 1 if all images are greyscale, else 3; without `size`, sizes must agree."""
-    first, (width, height) = next((path, shape) for path, (shape, _) in headers.items())
-    for path, (shape, _) in headers.items():
-        if not size and shape != (width, height):
+def _check_images(source: str, headers: Headers, size: int, alpha: str) -> int:
+    """The number of channels: 1 if all images are greyscale, else 3, and 4 with alpha; says what is lost.
+
+    Without `size`, sizes must agree.
+    """
+    first, (shape, *_) = next(iter(headers.items()))
+    for path, (other, *_) in headers.items():
+        if not size and other != shape:
             raise UserError(
-                f"{source}: {first} is {width}x{height} and {path} is {shape[0]}x{shape[1]} pixels; "
+                f"{source}: {first} is {shape[0]}x{shape[1]} and {path} is {other[0]}x{other[1]} pixels; "
                 f"set config.data.image_size to resize all"
             )
-    return 1 if all(grey for _, grey in headers.values()) else 3
+    transparent = sum(h.transparent for h in headers.values())
+    if transparent and alpha == "keep":
+        return 4
+    if transparent:
+        logger.warning(
+            "%s: %d of %d images are transparent: put on %s; config.data.alpha changes that",
+            source, transparent, len(headers), alpha,
+        )  # fmt: skip
+    if several := sum(h.frames > 1 for h in headers.values()):
+        logger.warning(
+            "%s: %d of %d files hold several pictures: the first of each is read",
+            source,
+            several,
+            len(headers),
+        )
+    return 1 if all(h.grey for h in headers.values()) else 3
