@@ -9,9 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from unsupjax import config as configs
 from unsupjax.data.kinds import Images, Table
 from unsupjax.errors import UserError
-from unsupjax.evaluate import FIGURES, JUDGES, map_batches
+from unsupjax.evaluate import FIGURES, JUDGES, Facts, map_batches
 from unsupjax.evaluate import subject as make_subject
 from unsupjax.evaluate.subject import host_seed, random_subset
 
@@ -86,6 +87,10 @@ def test_judges_and_figures_have_names_of_their_own_and_require_the_labels_they_
         ("views", TABLE, "'views' needs data of the kind images or arrays"),
         ("samples", Images((4, 4, 1)), "'samples' needs a method with `sample`"),
         ("knn", TABLE, None),
+        ("knn_weighted", TABLE, "kNN: k=200 must be between 1 and the 90 training examples; lower it"),
+        ("linear_probe", Facts(Images((4, 4, 1)), 90, 45, np.zeros(90), None, ("a",)), "two classes"),
+        ("anomaly", TABLE, "which class is normal, of a, b; set config.data.normal_label"),
+        ("views", Images((4, 4, 2)), "images of 1 or 3 channels"),
         ("generation", Images((4, 4, 1)), "takes inputs of shape"),
         (
             "tsne",
@@ -98,10 +103,12 @@ def test_what_a_judge_needs_is_said_before_the_training(name, kind, message, sub
     judge = (JUDGES | FIGURES)[name]
     method = subject.method._replace(sample=None) if name == "samples" else subject.method
     arguments = {"encoder": "mnist", "weights": __file__} if name in ("generation", "fid") else {}
+    arguments |= configs.defaults(judge.run) if name.startswith("knn") else {}
+    facts = kind if isinstance(kind, Facts) else Facts(kind, 90, 45, np.arange(90) % 2, None, ("a", "b"))
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda n: None if n == "openTSNE" else find(n))
     if message is None:
-        judge.refuse(name, arguments, method, kind)
+        judge.refuse(name, arguments, method, facts)
     else:
         with pytest.raises(UserError, match=re.escape(message)):
-            judge.refuse(name, arguments, method, kind)
+            judge.refuse(name, arguments, method, facts)

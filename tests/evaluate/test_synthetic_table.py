@@ -10,7 +10,7 @@ from unsupjax.data.columns import typed
 from unsupjax.data.kinds import Images
 from unsupjax.data.kinds.table import fit
 from unsupjax.errors import UserError
-from unsupjax.evaluate import JUDGES, subject, synthetic_table
+from unsupjax.evaluate import JUDGES, Facts, subject, synthetic_table
 from unsupjax.methods.base import Method
 
 
@@ -75,6 +75,8 @@ def test_what_is_no_table_and_a_target_that_is_none(make):
     with pytest.raises(UserError, match=r"config.evaluate.synthetic_table: 'd' is no column"):
         synthetic_table(make(), target="d")
     with pytest.raises(UserError, match="needs data of the kind table, and this is images"):
-        JUDGES["synthetic_table"].refuse("synthetic_table", {}, make().method, Images((8, 8, 1)))
+        JUDGES["synthetic_table"].refuse("synthetic_table", {}, make().method, Facts(Images((8, 8, 1)), 9, 9))
     with pytest.raises(UserError, match=r"target='d' is no column; .*'c'"):
-        JUDGES["synthetic_table"].refuse("synthetic_table", {"target": "d"}, make().method, make().kind)
+        JUDGES["synthetic_table"].refuse(
+            "synthetic_table", {"target": "d"}, make().method, Facts(make().kind, 9, 9)
+        )

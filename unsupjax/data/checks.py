@@ -20,8 +20,8 @@ def clean_inputs(where: str, x: np.ndarray, missing: bool = False) -> np.ndarray
         missing: NaN is allowed.
 
     Returns:
-        uint8 of three axes or more is images, `[N, H, W, C]` (a missing channel axis is added); anything else
-        is float32 or float64 of the same shape.
+        uint8 of three axes or more is images, `[N, H, W, C]` (a missing channel axis is added); other integers of four
+        axes are as they came; anything else is float32 or float64 of the same shape.
 
     Raises:
         UserError: no examples, no feature axis, another dtype, or a value that float32 cannot hold.
@@ -32,6 +32,8 @@ def clean_inputs(where: str, x: np.ndarray, missing: bool = False) -> np.ndarray
         raise UserError(f"{where} has dtype {x.dtype}; inputs must be numbers: convert them before saving")
     if x.dtype == np.uint8 and x.ndim >= 3:
         return x[..., None] if x.ndim == 3 else x
+    if x.ndim == 4 and x.dtype.kind in "iu":
+        return x
     if x.dtype not in (np.float32, np.float64):
         x = x.astype(np.float64)
     largest = np.finfo(np.float32).max

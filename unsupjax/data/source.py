@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from unsupjax.data.kinds import Arrays, Images, Kind, Table
+from unsupjax.data.kinds import Arrays, Images, Kind, Table, images
 from unsupjax.data.kinds import table as tables
 from unsupjax.data.pictures import ALPHAS
 from unsupjax.data.sources.csv import open_csv
@@ -72,6 +72,9 @@ def open_source(
     examples: int = 0,
     unreadable: float = 0.01,
     alpha: str = "white",
+    value_range: tuple = (),
+    channels_first: bool = False,
+    as_arrays: bool = False,
     kind: Kind | None = None,
 ) -> Source:
     """Opens a data set.
@@ -112,6 +115,10 @@ def open_source(
             keep their shape and every feed sees the same examples. More are refused.
         alpha: of folders of images, what becomes of transparency: the picture is put on "white" or "black", or with
             "keep" all have a fourth channel.
+        value_range: of arrays of pictures that are not uint8, the values of black and of white, such as (0, 65535) or
+            (-1.0, 1.0): they are scaled to [0, 1]. (): floating ones must lie in [0, 1] already.
+        channels_first: arrays of pictures are `[N, C, H, W]`.
+        as_arrays: floating arrays of the shape of pictures are none: they are taken as they are.
         kind: what an example is, in place of what the training split says: that of the `Source` that a model was
             trained on. Passed by programs, not by users.
 
@@ -147,6 +154,8 @@ def open_source(
     if "categories" in inspect.signature(SOURCES[form]).parameters:
         taken["categories"] = tuple(categories)
     parts = SOURCES[form](source, path, **taken)
+    as_arrays = as_arrays or isinstance(kind, Arrays)
+    parts = _channels_last(source, parts, channels_first, as_arrays)
     rng = np.random.default_rng(split_seed)
     normal = _normal(source, parts.label_names, normal_label)
     if contaminated and normal is None:
@@ -165,8 +174,15 @@ def open_source(
         if not len(split):
             raise UserError(f"{source}: the {name} split is empty; change config.data.holdout={holdout}")
     # A kind that is given replaces the one found: modes, which take long, are not looked for.
-    options = {"numbers": "standardised" if kind else numbers, "standardise": standardise, "missing": missing}
-    found = _kind_of(source, parts, train, categories, options)
+    options = {
+        "categories": tuple(categories),
+        "numbers": "standardised" if kind else numbers,
+        "standardise": standardise,
+        "missing": missing,
+        "value_range": tuple(value_range),
+        "as_arrays": as_arrays,
+    }
+    found = _kind_of(source, parts, train, options)
     if kind is not None:
         _check_kind(source, kind, found)
     kind = kind or found
@@ -258,23 +274,55 @@ def _shown(labels: tuple) -> str:
     return repr(labels[0] if len(labels) == 1 else tuple(labels))
 
 
-def _kind_of(source: str, parts: Parts, train: Split, categories: tuple, options: dict) -> Kind:
-    """What an example of the training split is: uint8 of three axes is a picture, numbers of one axis a row."""
-    table = isinstance(train, ArraySplit) and (train.x.dtype.names or train.x.ndim == 2)
-    if categories and not table:
-        raise UserError(f"config.data.categories={categories!r} is for tables, and {source!r} is none")
-    if options["numbers"] == "modes" and not table:
-        raise UserError(f"config.data.numbers='modes' is for tables, and {source!r} is none")
-    if not isinstance(train, ArraySplit):
+def _channels_last(source: str, parts: Parts, channels_first: bool, as_arrays: bool) -> Parts:
+    """Arrays of pictures with their channels last; refuses those that look like channels first."""
+    shape = parts.train.x.shape if isinstance(parts.train, ArraySplit) else ()
+    if channels_first:
+        if len(shape) != 4 or shape[1] not in images.CHANNELS:
+            raise UserError(
+                f"config.data.channels_first=True is for arrays [N, C, H, W] with 1 to 4 channels; leave it out for "
+                f"{source!r}"
+            )
+        turn = lambda split: split and ArraySplit(np.ascontiguousarray(np.moveaxis(split.x, 1, -1)), split.y)
+        return parts._replace(train=turn(parts.train), test=turn(parts.test))
+    if not as_arrays and images.is_channels_first(shape):
+        raise UserError(
+            f"{source}: arrays of shape {shape} look like pictures with their channels first; set "
+            "config.data.channels_first=True, or config.data.as_arrays=True if they are no pictures"
+        )
+    return parts
+
+
+def _kind_of(source: str, parts: Parts, train: Split, options: dict) -> Kind:
+    """What an example of the training split is: pictures by their shape, rows by their single axis."""
+    x = train.x if isinstance(train, ArraySplit) else None
+    table = x is not None and bool(x.dtype.names or x.ndim == 2)
+    deep = not table and x is not None and x.dtype != np.uint8  # arrays, of pictures or not
+    for names, takes, what in (
+        (("categories", "numbers"), table, "tables"),
+        (("value_range", "as_arrays"), deep, "arrays of pictures that are not uint8"),
+    ):
+        for name in names:
+            if options[name] != inspect.signature(open_source).parameters[name].default and not takes:
+                raise UserError(f"config.data.{name}={options[name]!r} is for {what}, and {source!r} is none")
+    if x is None:
         return Images(parts.shape)
-    if train.x.dtype == np.uint8:
-        return Images(tuple(train.x.shape[1:]))
-    if not table:
-        return Arrays(tuple(train.x.shape[1:]))
+    if table:
+        return _table_of(parts, train, options)
+    if not deep:
+        return Images(tuple(x.shape[1:]))
+    if options["as_arrays"] or not (options["value_range"] or images.is_of_pictures(x.shape)):
+        return Arrays(tuple(x.shape[1:]))
+    return images.fit(source, x, options["value_range"])
+
+
+def _table_of(parts: Parts, train: ArraySplit, options: dict) -> Table:
+    x, categories, numbers = train.x, options["categories"], options["numbers"]
     whole = None  # whose categories count: those of the test split as well
-    if categories or train.x.dtype.names or options["numbers"] == "modes":
+    if categories or x.dtype.names or numbers == "modes":
         whole = parts.train.x if parts.test is None else np.concatenate([parts.train.x, parts.test.x])
-    return tables.fit(train.x, parts.columns, categories=categories, whole=whole, **options)
+    fitted = {name: options[name] for name in ("standardise", "missing", "numbers", "categories")}
+    return tables.fit(x, parts.columns, whole=whole, **fitted)
 
 
 def _check_kind(source: str, kind: Kind, found: Kind) -> None:

@@ -22,8 +22,8 @@ from unsupjax.data.feeds import (
     resident,
     streaming,
 )
-from unsupjax.data.kinds import Kind
-from unsupjax.data.splits import labels_at_hand, limited
+from unsupjax.data.kinds import Images, Kind
+from unsupjax.data.splits import ArraySplit, labels_at_hand, limited
 from unsupjax.errors import UserError, first_line, nearest
 from unsupjax.evaluate import OF_DATA, Facts, Subject, animate, learning_curves, subject
 from unsupjax.methods import Method
@@ -91,7 +91,7 @@ def prepare(plan: Plan, kind: Kind | None = None) -> Experiment:
     _check_batch(batch_size, math.inf if method.wants.asks else n, mesh.size)
     raw, labels = source.train.gather(example_order(np.arange(batch_size), n, plan.seed))
     batch = seen_batch(see, plan.transform, key, raw)
-    _check_wants(plan, source, method, batch)
+    _check_wants(plan, source, method)
     batch = (batch, labels) if method.wants.labels else batch
     try:
         abstract = jax.eval_shape(method.init, key, batch)
@@ -131,7 +131,14 @@ def _seeing(method: Method, see: Callable) -> Method:
     )
 
 
-def _check_wants(plan: Plan, source: Source, method: Method, batch: np.ndarray) -> None:
+def _seen_range(source: Source) -> tuple[float, float]:
+    """The least and the greatest value that a method may see of the training split."""
+    if isinstance(source.kind, Images) or not isinstance(source.train, ArraySplit):
+        return 0.0, 1.0
+    return float(np.nanmin(source.train.x)), float(np.nanmax(source.train.x))
+
+
+def _check_wants(plan: Plan, source: Source, method: Method) -> None:
     """Refuses data that has not what the method says it wants."""
     name, wants = plan.method, method.wants
     if wants.kinds and source.kind.name not in wants.kinds:
@@ -142,12 +149,16 @@ def _check_wants(plan: Plan, source: Source, method: Method, batch: np.ndarray) 
             f"config.data.missing=True, and the method {name!r} takes every entry for observed; fill them in, or "
             f"take method {able} with config.method.missing=True"
         )
-    low, high = batch.min(), batch.max()
-    if wants.unit_interval and not 0 <= low <= high <= 1:
-        raise UserError(
-            f"config.method.{wants.unit_interval} needs inputs in [0, 1], and those of {source.name} reach "
-            f"from {low:.3g} to {high:.3g}; set it to 'squared_error' or 'gaussian'"
-        )
+    low, high = _seen_range(source)
+    askers = {f"config.method.{wants.unit_interval}": "set it to 'squared_error' or 'gaussian'"}
+    askers = askers if wants.unit_interval else {}
+    if plan.transform is not None:  # what it draws lies in [0, 1] whatever it is given
+        askers = {f"config.data.transform={plan.record['data']['transform']!r}": "set it to 'none'"}
+    for asker, mend in askers.items():
+        if not 0 <= low <= high <= 1:
+            raise UserError(
+                f"{asker} needs inputs in [0, 1], and those of {source.name} reach from {low:.3g} to {high:.3g}; {mend}"
+            )
     classes = len(source.label_names or ())
     if wants.labels and wants.labels != classes:
         raise UserError(

@@ -130,16 +130,16 @@ def resolve_record(record: Mapping[str, Any], path: pathlib.Path) -> Plan:
         UserError: it is no config of this version.
     """
     try:
-        # An earlier version kept the arguments of all evaluators and figures, named or not.
-        named = {field for names in configs.NAMING for field in record.get("evaluate", {}).get(names, ())}
-        evaluate = {
-            k: v for k, v in record.get("evaluate", {}).items() if k in named or not isinstance(v, Mapping)
-        }
-        for name in ("anomaly", "scores"):  # which said anew what is normal
-            evaluate[name] = {k: v for k, v in evaluate.get(name, {}).items() if k != "normal_label"}
-            evaluate = {k: v for k, v in evaluate.items() if v or k != name}
+        # An earlier version kept the arguments of all evaluators and figures, named or not, and some that are gone.
+        named = configs.names_of(record.get("evaluate", {}))
+        evaluate = dict(record.get("evaluate", {}))
+        for name, given in record.get("evaluate", {}).items():
+            if isinstance(given, Mapping):
+                known = configs.defaults(named[name].run) if name in named else {}
+                evaluate[name] = {k: v for k, v in given.items() if k in known}
+                evaluate = {k: v for k, v in evaluate.items() if k != name or name in named}
         data = dict(record["data"])
-        if data.get("normal_label") == -1:
+        if data.get("normal_label") == -1:  # none, in an earlier version
             data["normal_label"] = ()
         return resolve(configs.experiment(**dict(record) | {"evaluate": evaluate, "data": data}))
     except (TypeError, AttributeError, KeyError) as error:
