@@ -5,10 +5,22 @@ import jax.numpy as jnp
 import optax
 
 
+def _rise(peak: float, total_steps: int, warmup: float, end: float = 0.0) -> int:
+    """The steps of the warm-up; ValueError for a rate, a warm-up or an end that is none."""
+    if not 0 <= peak < float("inf"):
+        raise ValueError(f"learning_rate={peak} must be finite and at least 0")
+    if not 0 <= warmup < 1:
+        raise ValueError(f"warmup={warmup} is a fraction of the steps: at least 0 and less than 1")
+    if not 0 <= end < float("inf"):
+        raise ValueError(f"end={end} is a factor of the learning rate: at least 0")
+    return round(warmup * total_steps)
+
+
 def constant(peak: float, total_steps: int, *, warmup: float = 0.0) -> optax.Schedule:
-    """`peak`, after a linear rise from 0 over the first `warmup` (a fraction) of the steps."""
+    """`peak`, after a linear rise from 0 over the first `warmup` (a fraction, in [0, 1)) of the steps."""
+    rise = _rise(peak, total_steps, warmup)
     return optax.warmup_constant_schedule(
-        init_value=0.0 if warmup else peak, peak_value=peak, warmup_steps=round(warmup * total_steps)
+        init_value=0.0 if warmup else peak, peak_value=peak, warmup_steps=rise
     )
 
 
@@ -20,7 +32,8 @@ def cosine(peak: float, total_steps: int, *, warmup: float = 0.0, end: float = 0
     return optax.warmup_cosine_decay_schedule(
         init_value=0.0 if warmup else peak,
         peak_value=peak,
-        warmup_steps=round(warmup * total_steps),
+        # Of a run of a step or two, rounding may leave none for the decay.
+        warmup_steps=min(_rise(peak, total_steps, warmup, end), total_steps - 1),
         decay_steps=total_steps,
         end_value=end * peak,
     )
@@ -28,7 +41,7 @@ def cosine(peak: float, total_steps: int, *, warmup: float = 0.0, end: float = 0
 
 def linear(peak: float, total_steps: int, *, warmup: float = 0.0, end: float = 0.0) -> optax.Schedule:
     """The same rise, then a line from `peak` to `end * peak` at the last step."""
-    rise = round(warmup * total_steps)
+    rise = _rise(peak, total_steps, warmup, end)
     fall = optax.linear_schedule(peak, end * peak, total_steps - rise)
     return optax.join_schedules([optax.linear_schedule(0.0, peak, rise), fall], [rise]) if rise else fall
 

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import shutil
 
 import jax
 import numpy as np
@@ -11,7 +12,7 @@ from unsupjax.config import experiment
 from unsupjax.errors import UserError
 from unsupjax.methods import METHODS
 from unsupjax.run import experiment as experiments
-from unsupjax.run import loop
+from unsupjax.run import loop, plan
 from unsupjax.run.checkpoint import Checkpoints
 from unsupjax.run.fit import evaluate, fit, load
 from unsupjax.run.plan import resolve
@@ -105,6 +106,60 @@ def test_stopping_and_going_on_is_the_undisturbed_run_bit_for_bit(
         jax.tree.map(np.testing.assert_array_equal, params, saved(tiny(), undisturbed[0])[1])
     lines = (tmp_path / "cut" / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [10, 20]
+
+
+def test_what_changes_nothing_that_is_learnt_may_change_and_a_run_be_made_longer(tmp_path, capsys):
+    def config(steps, folder="", **evaluate):
+        sections = {
+            "data": {"source": f"npz:{folder or tmp_path / 'x.npz'}"},
+            "method": {"name": "autoencoder", "latent_dim": 2, "likelihood": "squared_error"},
+            "train": {"batch_size": 16, "steps": steps, "steps_per_call": 5, "log_every": 5 + steps // 2},
+            "schedule": {"name": "cosine"},
+            "checkpoint": {"every": steps, "seconds": 0.0},
+            "evaluate": evaluate or {"run": ("reconstruction",)},
+        }
+        return tiny() and experiment(**sections, encoder={"name": "mlp"}, decoder={"name": "mlp"})
+
+    x, y = np.random.default_rng(0).normal(size=(60, 3)), np.arange(60) % 2
+    np.savez(tmp_path / "x.npz", X=x, y=y)
+    fit(config(10), tmp_path / "run")
+    with pytest.raises(UserError, match=r"steps: 10 there, 5 now(?s:.*)made longer, not shorter"):
+        fit(config(5), tmp_path / "run")
+    monkey = tmp_path / "elsewhere" / ".." / "x.npz"
+    monkey.parent.parent.mkdir(exist_ok=True)
+    results = fit(config(15, monkey, run=("knn", "reconstruction"), knn={"k": 3}), tmp_path / "run")
+    assert {"knn_accuracy_k3", "reconstruction_mse"} <= set(results)
+    said = capsys.readouterr().out
+    assert "15 steps from step 10" in said and "made longer: 15 steps, where 10 were to be" in said
+
+    np.savez(tmp_path / "x.npz", X=np.concatenate([x, x[:4] + 1]), y=np.r_[y, y[:4]])
+    with pytest.raises(UserError, match=r"of 60 examples 0 are gone, and 4 are new"):
+        fit(config(20), tmp_path / "run")
+    kept = config(20)
+    kept.data.changed = "keep"
+    fit(kept, tmp_path / "run")
+    assert "51 training and 13 test examples" in capsys.readouterr().out
+
+
+def test_an_evaluator_that_fails_and_a_figure_that_cannot_be_drawn_cost_the_others_nothing(
+    undisturbed, tmp_path, monkeypatch, capsys
+):
+    def broken(subject, path="", *, examples=2000, colour="labels"):
+        raise (ValueError("a library's $words$\nand pages") if path else UserError("no result"))
+
+    for table in (plan.configs.JUDGES, plan.configs.FIGURES):
+        name = "rank_me" if "rank_me" in table else "pca"
+        monkeypatch.setitem(table, name, table[name]._replace(run=broken))
+    named = {"run": ("rank_me", "reconstruction"), "figures": ("pca", "reconstructions")}
+    folder = shutil.copytree(undisturbed[0], tmp_path / "run")
+    with pytest.raises(UserError, match="1 of the evaluators gave no result: no result"):
+        fit(tiny(evaluate=named), folder)
+    assert set(json.loads((folder / "evaluation.json").read_text())) == {
+        "reconstruction_mse",
+        "train_mean_mse",
+    }
+    assert (folder / "figures" / "reconstructions.png").exists()
+    assert "the figure 'pca' is left out: a library's $words$\n" in capsys.readouterr().err
 
 
 def test_a_profile_of_some_steps_is_written_and_changes_nothing(undisturbed, tmp_path):

@@ -37,9 +37,9 @@ def crop(area: Sequence[float], aspect: Sequence[float], method: str) -> None:
         raise ValueError(f"method={method!r}: one of {', '.join(RESAMPLING)}")
 
 
-def jitter(channels: int, hue: float, **strengths: float) -> None:
+def jitter(channels: int, hue: float, grey: float, **strengths: float) -> None:
     """`strengths` are those of the blends and "strength", which multiplies them and `hue`."""
     not_negative(hue=hue, **strengths)
     if strengths["strength"] * hue > 0.5:
         raise ValueError(f"hue={hue} times strength={strengths['strength']}: at most 0.5, half the circle")
-    refuse_without_colour(channels, saturation=strengths["saturation"], hue=hue)
+    refuse_without_colour(channels, saturation=strengths["saturation"], hue=hue, grey=grey)

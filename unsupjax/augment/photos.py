@@ -15,9 +15,8 @@ def _photo_view(
     shape = arguments.image_shape(shape)
     arguments.crop(area, aspect, method)
     strengths = {"brightness": brightness, "contrast": contrast, "saturation": saturation}
-    arguments.jitter(shape[2], hue, strength=strength, **strengths)
+    arguments.jitter(shape[2], hue, grey, strength=strength, **strengths)
     arguments.probabilities(flip=flip, jitter=jitter, grey=grey)
-    colour.refuse_without_colour(shape[2], grey=grey)
     arguments.interval("sigma", sigma, 0, float("inf"))
     strengths = {name: strength * value for name, value in (strengths | {"hue": hue}).items()}
 

@@ -1,14 +1,17 @@
 """Opens a data set by its name: one string, whatever it is stored in."""
 
+import functools
 import inspect
 import os
 import re
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from unsupjax.data.kinds import Arrays, Images, Kind, Table, images
 from unsupjax.data.kinds import table as tables
+from unsupjax.data.members import CHANGED, Members, members, rejoined
 from unsupjax.data.pictures import ALPHAS
 from unsupjax.data.sources.csv import open_csv
 from unsupjax.data.sources.digits import open_digits
@@ -16,7 +19,7 @@ from unsupjax.data.sources.folder import open_folder
 from unsupjax.data.sources.npz import open_npy, open_npz
 from unsupjax.data.sources.tfds import open_tfds
 from unsupjax.data.sources.toy import open_toy
-from unsupjax.data.splits import ArraySplit, Parts, Split
+from unsupjax.data.splits import ArraySplit, Parts, Split, labels_at_hand
 from unsupjax.errors import UserError, choose, nearest
 
 SOURCES = {
@@ -44,6 +47,7 @@ class Source(NamedTuple):
         test: the same for the held-out examples.
         label_names: the names of the classes, or None where there are no labels.
         normal: the indices of the normal classes among them, for anomaly detection; None: not said.
+        members: `() -> Members`, which example went where; it reads all of an array.
     """
 
     name: str
@@ -52,6 +56,7 @@ class Source(NamedTuple):
     test: Split
     label_names: tuple[str, ...] | None
     normal: tuple[int, ...] | None = None
+    members: Callable[[], Members] | None = None
 
 
 def open_source(
@@ -59,6 +64,8 @@ def open_source(
     *,
     holdout: float = 0.2,
     split_seed: int = 0,
+    stratified: bool = True,
+    changed: str = "refuse",
     standardise: bool = True,
     label_column: str = "",
     normal_label: tuple = (),
@@ -76,6 +83,7 @@ def open_source(
     channels_first: bool = False,
     as_arrays: bool = False,
     kind: Kind | None = None,
+    known: Members | None = None,
 ) -> Source:
     """Opens a data set.
 
@@ -90,6 +98,10 @@ def open_source(
             `csv:PATH` (columns of numbers, or of any type where `columns` says so; with a header line or without).
         holdout: the fraction of the examples that becomes the test split where the source has none itself.
         split_seed: seeds the choice of the held-out examples.
+        stratified: hold out the same share of every class, as far as it goes. (Where labels are known without reading
+            the records, which those of tfds are not.)
+        changed: of a data set that is not what a run began with: "refuse" it, or "keep" all examples that the run knows
+            in their split, and divide new ones by `holdout`.
         standardise: whether tables are shifted and scaled to mean 0 and standard deviation 1 of each feature
             of the training split (constant features are only shifted). Never applies to images.
         label_column: of a csv, the name or the index (from 0; negative from the end) of the label column.
@@ -121,6 +133,7 @@ def open_source(
         as_arrays: floating arrays of the shape of pictures are none: they are taken as they are.
         kind: what an example is, in place of what the training split says: that of the `Source` that a model was
             trained on. Passed by programs, not by users.
+        known: the members of the data set that an earlier run found, likewise.
 
     Returns:
         The `Source`; the same arguments always give the same splits.
@@ -139,6 +152,7 @@ def open_source(
         raise UserError(f"config.data.image_size={image_size} must be 0 (as they are) or more")
     choose("config.data.columns", columns, dict.fromkeys(("numbers", "mixed")))
     choose("config.data.numbers", numbers, dict.fromkeys(("standardised", "modes")))
+    choose("config.data.changed", changed, dict.fromkeys(CHANGED))
     choose("config.data.alpha", alpha, dict.fromkeys(ALPHAS))
     given = {
         "image_size": image_size,
@@ -156,20 +170,18 @@ def open_source(
     parts = SOURCES[form](source, path, **taken)
     as_arrays = as_arrays or isinstance(kind, Arrays)
     parts = _channels_last(source, parts, channels_first, as_arrays)
-    rng = np.random.default_rng(split_seed)
     normal = _normal(source, parts.label_names, normal_label)
     if contaminated and normal is None:
         raise UserError(
             "config.data.contaminated=True needs to know what is normal: set config.data.normal_label"
         )
-    if normal is not None and not contaminated:
-        train, test = _one_class(parts, normal, holdout, rng)
-    elif parts.test is None:
-        train, test = _hold_out(parts.train, np.arange(len(parts.train)), holdout, rng)
-    else:
-        train, test = parts.train, parts.test
-    if 0 < examples < len(train):
-        train = train.select(np.sort(rng.permutation(len(train))[:examples]))
+    labels = parts.train.labels() if normal and not contaminated else labels_at_hand(parts.train)
+    kept = np.isin(labels, normal) if normal and not contaminated else np.ones(len(parts.train), bool)
+    share = holdout if parts.test is None else 0.0
+    divide = lambda rows, rng: _divided(rows, kept, labels if stratified else None, share, rng)
+    train_rows, test_rows, new = _rows(source, parts, divide, split_seed, examples, known, changed)
+    train = parts.train if len(train_rows) == len(parts.train) else parts.train.select(train_rows)
+    test = parts.train.select(test_rows) if parts.test is None else parts.test
     for name, split in (("training", train), ("test", test)):
         if not len(split):
             raise UserError(f"{source}: the {name} split is empty; change config.data.holdout={holdout}")
@@ -186,7 +198,9 @@ def open_source(
     if kind is not None:
         _check_kind(source, kind, found)
     kind = kind or found
-    return Source(source, kind, _stored(kind, train), _stored(kind, test), parts.label_names, normal)
+    tested = test_rows if parts.test is None else None
+    found = functools.partial(members, parts, train_rows, tested) if new else lambda: known
+    return Source(source, kind, _stored(kind, train), _stored(kind, test), parts.label_names, normal, found)
 
 
 def downloads(source: str) -> bool:
@@ -223,21 +237,40 @@ def _options(form: str, given: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in given.items() if name in taken[form]}
 
 
-def _hold_out(split: Split, pool: np.ndarray, holdout: float, rng, others=()) -> tuple[Split, Split]:
-    """Train and test: a random part of the examples in `pool` is tested, beside all `others`."""
-    order = rng.permutation(pool)
+def _rows(
+    source: str, parts: Parts, divide: Callable, seed: int, examples: int, known: Members | None, changed: str
+) -> tuple[np.ndarray, np.ndarray, bool]:
+    """Positions of training and of held-out examples, and whether some were not `known`."""
+    rng = np.random.default_rng(seed)
+    if known is None:
+        train, test = divide(np.arange(len(parts.train)), rng)
+        if 0 < examples < len(train):
+            train = train[np.sort(rng.permutation(len(train))[:examples])]
+        return train, test, True
+    old_train, old_test, fresh = rejoined(source, known, parts, changed)
+    train, test = divide(fresh, rng)
+    train = train[:0] if examples else train
+    return np.union1d(old_train, train), np.union1d(old_test, test), bool(len(fresh))
+
+
+def _divided(
+    rows: np.ndarray, kept: np.ndarray, labels: np.ndarray | None, holdout: float, rng
+) -> tuple[np.ndarray, np.ndarray]:
+    """Train and test, positions in order: a random part of those `rows` that are `kept` is tested, beside all others.
+
+    With labels, every class gives the same share.
+    """
+    order, others = rng.permutation(rows[kept[rows]]), rows[~kept[rows]]
+    if labels is not None:
+        # Each at its place in its own class, from 0 to 1: the first of all of these are held out.
+        classes = np.argsort(labels[order], kind="stable")
+        sizes = np.bincount(labels[order])
+        starts = np.repeat(np.cumsum(sizes) - sizes, sizes)
+        place = np.empty(len(order))
+        place[classes] = (np.arange(len(order)) - starts + 0.5) / np.repeat(sizes, sizes)
+        order = order[np.argsort(place, kind="stable")]
     n_test = round(len(order) * holdout)
-    train, test = order[n_test:], np.concatenate([order[:n_test], np.asarray(others, order.dtype)])
-    return split.select(np.sort(train)), split.select(np.sort(test))
-
-
-def _one_class(parts: Parts, normal: tuple[int, ...], holdout: float, rng) -> tuple[Split, Split]:
-    """Train on normal examples alone, test on the rest of them beside all others."""
-    is_normal = np.isin(parts.train.labels(), normal)
-    known, others = np.flatnonzero(is_normal), np.flatnonzero(~is_normal)
-    if parts.test is not None:
-        return parts.train.select(known), parts.test
-    return _hold_out(parts.train, known, holdout, rng, others)
+    return np.sort(order[n_test:]), np.sort(np.concatenate([order[:n_test], others]))
 
 
 def _normal(source: str, names: tuple[str, ...] | None, labels: Any) -> tuple[int, ...] | None:

@@ -60,6 +60,7 @@ class LazySplit(Sequence):
         label: `record -> int` without decoding the input, or None where there are no labels.
         skipped: counts the unreadable ones, and refuses too many.
         index: the records that belong to the split, int64 `[N]`.
+        key: `record -> bytes` that tell it from others, whatever else there is; None: its position does.
     """
 
     records: Sequence
@@ -67,6 +68,7 @@ class LazySplit(Sequence):
     label: Callable | None
     skipped: Skipped
     index: np.ndarray
+    key: Callable | None = None
 
     def __len__(self) -> int:
         return len(self.index)

@@ -46,6 +46,7 @@ def moco(
     symmetric: bool = True,
     key_statistics: str = "shuffled",
     key_groups: int = 8,
+    examples: int | None = None,
     axis_name: str | None = None,
 ) -> Method:
     """MoCo v2: minimises `losses.moco` of queries against their keys and a queue of earlier keys.
@@ -68,19 +69,26 @@ def moco(
         key_statistics: batch norm of keys over "shuffled" groups of the global batch (drawn anew each step),
             over "split" ones (neighbours), or over the whole batch as that of queries ("global").
         key_groups: groups of the global batch; a multiple of the number of devices that divides the batch.
+        examples: of the training split, where known: a queue with more keys would hold earlier keys of the very
+            examples that it is compared with.
         axis_name: the mapped device axis under `pmap` or `shard_map`; the modules' batch norm names it too.
 
     `encode` gives the features of the query (trained) encoder, batch norm in evaluation mode.
 
     Raises:
-        ValueError: `momentum` is not in [0, 1], `key_statistics` is unknown; at `init`, where the queue or the
-            groups do not fit the batch.
+        ValueError: `momentum` is not in [0, 1], `key_statistics` is unknown, the queue is longer than an epoch; at
+            `init`, where the queue or the groups do not fit the batch.
 
     Source: Chen et al., "Improved baselines with momentum contrastive learning", 2020; He et al., "Momentum contrast
     for unsupervised visual representation learning", CVPR 2020.
     """
     if not 0 <= momentum <= 1:
         raise ValueError(f"momentum={momentum} must lie in [0, 1]")
+    if examples is not None and queue_size > examples * (1 + symmetric):
+        raise ValueError(
+            f"queue_size={queue_size} is more than the {examples * (1 + symmetric)} keys of an epoch: every example "
+            "would meet its own earlier key as a negative; lower it"
+        )
     networks = stack(encoder=encoder, projector=projector)
     encode_keys = key_encoder(networks, key_statistics, key_groups, axis_name)
 

@@ -21,9 +21,12 @@ def _arguments(section: ml_collections.ConfigDict) -> dict:
 
 def _schedule(config: ml_collections.ConfigDict, total_steps: int, section: str) -> optax.Schedule:
     updates = max(total_steps // max(config[section].accumulate, 1), 1)
-    return SCHEDULES[config.schedule.name](
-        config[section].learning_rate, updates, **_arguments(config.schedule)
-    )
+    try:
+        return SCHEDULES[config.schedule.name](
+            config[section].learning_rate, updates, **_arguments(config.schedule)
+        )
+    except ValueError as error:
+        raise UserError(f"config.{section} and config.schedule: {error}") from error
 
 
 def updates_a_step(config: ml_collections.ConfigDict, section: str) -> int:

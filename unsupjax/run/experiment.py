@@ -23,6 +23,7 @@ from unsupjax.data.feeds import (
     streaming,
 )
 from unsupjax.data.kinds import Images, Kind
+from unsupjax.data.members import Members
 from unsupjax.data.splits import ArraySplit, labels_at_hand, limited
 from unsupjax.errors import UserError, first_line, nearest
 from unsupjax.evaluate import OF_DATA, Facts, Subject, animate, learning_curves, subject
@@ -67,18 +68,19 @@ class Experiment(NamedTuple):
     example_bytes: int
 
 
-def prepare(plan: Plan, kind: Kind | None = None) -> Experiment:
+def prepare(plan: Plan, kind: Kind | None = None, known: Members | None = None) -> Experiment:
     """Opens the data of a plan, builds its method, and checks both against each other and the devices.
 
     Args:
         plan: a config, resolved.
         kind: what an example is, where an earlier run found it.
+        known: which examples there are and where they belong, likewise.
 
     Raises:
         UserError: for the first fault, naming the field and a valid choice.
     """
     with primary_first() if downloads(plan.source) else contextlib.nullcontext():
-        source = open_source(plan.source, **plan.options, kind=kind)
+        source = open_source(plan.source, **plan.options, kind=kind, known=known)
     _check_mesh(plan.fsdp, plan.executor, jax.device_count())
     mesh, n, batch_size = make_mesh(fsdp=plan.fsdp), len(source.train), plan.train.batch_size
     total = plan.train.steps or math.ceil(plan.train.epochs * n / batch_size)

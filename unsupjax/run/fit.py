@@ -12,6 +12,7 @@ import ml_collections
 from unsupjax.data import kinds
 from unsupjax.data.feeds import Feed
 from unsupjax.data.kinds import Kind, Table
+from unsupjax.data.members import Members, digest
 from unsupjax.errors import UserError
 from unsupjax.evaluate import summary
 from unsupjax.parallel.hardware import memory, peak_flops
@@ -48,9 +49,9 @@ def fit(config: ml_collections.ConfigDict, folder: str | pathlib.Path) -> dict[s
         planned = plans.resolve(config)
         workdir.check_writable(folder)
         _check_config(folder, planned)
-        kind = _saved_kind(planned, folder)
+        known = _saved(planned, folder)
     with together():
-        experiment = experiments.prepare(planned, kind)
+        experiment = experiments.prepare(planned, *known)
     with together():
         run, feed = experiments.compile_run(experiment, experiments.make_feed(experiment))
     with contextlib.ExitStack() as held, workdir.writing(folder):
@@ -59,8 +60,10 @@ def fit(config: ml_collections.ConfigDict, folder: str | pathlib.Path) -> dict[s
                 held.enter_context(workdir.locked(folder))
                 _check_config(folder, planned)
                 workdir.write_json(folder / workdir.CONFIG, planned.record)
-                if kind is None or not (folder / workdir.MODEL).exists():
-                    workdir.write_json(folder / workdir.MODEL, _model(experiment))
+                if known == (None, None) or not (folder / workdir.MODEL).exists():
+                    members = experiment.source.members()
+                    workdir.write_members(folder, members)
+                    workdir.write_json(folder / workdir.MODEL, _model(experiment, digest(members)))
         return _run(experiment, run, feed, folder)
 
 
@@ -68,6 +71,7 @@ def _run(experiment: Experiment, run: loop.Program, feed: Feed, folder: pathlib.
     checkpoints = _open_checkpoints(experiment.plan, folder)
     start, state = _restore_or_init(experiment, checkpoints)
     _announce(experiment, feed, start)
+    _say_longer(experiment, folder, start)
     step, state, converged = start, state, False
     if start < experiment.total_steps:
         step, state, converged = _train(experiment, run, feed, folder, checkpoints, start, state)
@@ -104,7 +108,7 @@ def load(folder: str | pathlib.Path) -> tuple[Experiment, Any]:
 def _restored(folder: pathlib.Path) -> tuple[Experiment, Any]:
     """The experiment of a run and the State of its newest checkpoint, as it lies there."""
     planned = _saved_plan(folder)
-    experiment = experiments.prepare(planned, _saved_kind(planned, folder))
+    experiment = experiments.prepare(planned, *_saved(planned, folder))
     checkpoints = _open_checkpoints(planned, folder, read_only=True)
     restored = checkpoints.restore(experiment.abstract, experiment.shardings)
     checkpoints.close()
@@ -128,44 +132,63 @@ def _check_config(folder: pathlib.Path, planned: Plan) -> None:
         workdir.check_config(folder, _saved_plan(folder).record, planned.record)
 
 
-def _model(experiment: Experiment) -> dict:
+def _model(experiment: Experiment, members: str) -> dict:
     """What is known of a run's data, for whoever uses the model without them: `model.json`."""
     source = experiment.source
     return {
         "format": workdir.MODEL_FORMAT,
         "kind": source.kind.to_json(),
         "class_names": source.label_names and list(source.label_names),
-        "facts": {"examples": len(source.train), "total_steps": experiment.total_steps},
+        "facts": {
+            "examples": len(source.train),
+            "total_steps": experiment.total_steps,
+            "members": members,
+        },
     }
 
 
-def _saved_kind(planned: Plan, folder: pathlib.Path) -> Kind | None:
-    """What an example was to an earlier run in `folder`, if there was one.
+def _saved(planned: Plan, folder: pathlib.Path) -> tuple[Kind | None, Members | None]:
+    """What an example was to an earlier run in `folder`, and which there were; None for what is not known.
 
     Raises:
         UserError: `model.json` is not what the checkpoints were written with.
     """
     if not (folder / "checkpoints").exists():
-        return None
+        return None, None
     checkpoints = _open_checkpoints(planned, folder, read_only=True)
     manifest = checkpoints.newest_manifest()
     checkpoints.close()
     if not manifest:
-        return None
+        return None, None
     if "statistics" in manifest:  # of version 0.1, which had no model.json
         found = manifest["statistics"]
-        return found and Table.of_statistics(**found, missing=planned.options["missing"])
+        return found and Table.of_statistics(**found, missing=planned.options["missing"]), None
     model = workdir.read_model(folder)
     if workdir.digest(model) != manifest["model"]:
         raise UserError(
             f"{folder / workdir.MODEL} is not the one that the checkpoints there were written with; put that one back"
         )
-    return kinds.from_json(model["kind"])
+    members = model["facts"].get("members")  # not in earlier versions
+    return kinds.from_json(model["kind"]), members and workdir.read_members(folder, members)
 
 
 def _restore_or_init(experiment: Experiment, checkpoints: Checkpoints) -> tuple[int, Any]:
     restored = checkpoints.restore(experiment.abstract, experiment.shardings)
     return (0, experiment.init()) if restored is None else (restored.step, restored.state)
+
+
+def _say_longer(experiment: Experiment, folder: pathlib.Path, start: int) -> None:
+    """Says what becomes of the schedule of a run that goes on to more steps than it was to have."""
+    if start and (folder / workdir.MODEL).exists():
+        before, now = workdir.read_model(folder)["facts"]["total_steps"], experiment.total_steps
+        if now > before:
+            rates = ", ".join(
+                f"{name} {rate(start):.3g}" for name, rate in experiment.plan.rates(now).items()
+            )
+            say(
+                f"made longer: {now} steps, where {before} were to be; schedules are those of {now} steps from here"
+                + (f" ({rates} at step {start})" if rates else "")
+            )
 
 
 def _announce(experiment: Experiment, feed: Feed, start: int) -> None:

@@ -141,6 +141,7 @@ def resolve_record(record: Mapping[str, Any], path: pathlib.Path) -> Plan:
         data = dict(record["data"])
         if data.get("normal_label") == -1:  # none, in an earlier version
             data["normal_label"] = ()
+        data.setdefault("stratified", False)
         return resolve(configs.experiment(**dict(record) | {"evaluate": evaluate, "data": data}))
     except (TypeError, AttributeError, KeyError) as error:
         raise UserError(f"{path} is no config of this version ({error})") from error

@@ -13,14 +13,23 @@ from collections.abc import Iterator, Mapping
 
 import ml_collections
 
+from unsupjax import arrays
+from unsupjax.data.members import Members
+from unsupjax.data.members import digest as members_digest
 from unsupjax.errors import UserError
 
 CONFIG = "config.json"
 MODEL = "model.json"  # what one example is, and what else of the data a model is used with
 MODEL_FORMAT = 1
+MEMBERS = "members.npz"  # which examples the run knows, and the split of each
 
-# Fields that may change from one start of a run to the next: they do not change what it computes.
-ANY_TIME = ("config.fsdp", "config.parallel", "config.profile_steps")
+# Fields that may change from one start of a run to the next, of whole sections too: they do not change what it learns.
+ANY_TIME = (
+    "config.fsdp", "config.parallel", "config.profile_steps", "config.evaluate", "config.checkpoint",
+    "config.train.log_every", "config.train.evaluate_every", "config.train.steps_per_call",
+    "config.data.feed", "config.data.data_dir", "config.data.changed",
+)  # fmt: skip
+LONGER = ("config.train.epochs", "config.train.steps")  # may grow
 
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG)
 
@@ -86,16 +95,30 @@ def _tuples(tree):
 def check_config(workdir: pathlib.Path, saved: Mapping, config: Mapping) -> None:
     """Raises a `UserError` with the difference if the run that `workdir` holds, of the config `saved`, is another."""
     there, here = _flat(saved), _flat(config)
-    missing = object()
-    differing = [
-        k for k in sorted(there | here) if there.get(k, missing) != here.get(k, missing) and k not in ANY_TIME
-    ]
-    if differing:
+    if differing := [k for k in sorted(there | here) if not _same(k, there.get(k), here.get(k))]:
         lines = [f"  {k}: {there.get(k, 'absent')!r} there, {here.get(k, 'absent')!r} now" for k in differing]
+        shorter = any(k in LONGER for k in differing)
         raise UserError(
             f"--workdir={workdir} holds a run of another config:\n" + "\n".join(lines) + "\n"
-            "Choose another --workdir, or run with the config that is there."
+            "Choose another --workdir, or run with the config that is there"
+            + ("; a run may be made longer, not shorter." if shorter else ".")
         )
+
+
+def _same(field: str, there: object, here: object) -> bool:
+    """Whether a field has a value with which a run goes on that had the one `there`."""
+    if there == here or any(field == name or field.startswith(name + ".") for name in ANY_TIME):
+        return True
+    if field == "config.data.source" and isinstance(there, str) and isinstance(here, str):
+        return _whole(there) == _whole(here)
+    return field in LONGER and there is not None and here is not None and here >= there > 0
+
+
+def _whole(source: str) -> str:
+    """A source with the whole path of its file or folder, if it is one."""
+    form, _, path = source.partition(":")
+    path = os.path.expanduser(path)
+    return f"{form}:{os.path.realpath(path)}" if os.path.exists(path) else source
 
 
 def digest(content: dict) -> str:
@@ -117,6 +140,23 @@ def read_model(workdir: pathlib.Path) -> dict:
         ) from None
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise UserError(f"{path} is no description of a model ({error}); copy it anew") from error
+
+
+def write_members(workdir: pathlib.Path, members: Members) -> None:
+    """Writes which examples a run was begun with."""
+    arrays.save(workdir / MEMBERS, members._asdict())
+
+
+def read_members(workdir: pathlib.Path, wanted: str) -> Members:
+    """What `write_members` wrote; UserError where it has not the digest that `model.json` tells."""
+    found, _ = arrays.load(workdir / MEMBERS)
+    if set(found) != set(Members._fields) or (
+        (members := Members(**found)) and members_digest(members) != wanted
+    ):
+        raise UserError(
+            f"{workdir / MEMBERS} is not the one that the checkpoints there were written with; put that one back"
+        )
+    return members
 
 
 def write_json(path: pathlib.Path, content: dict) -> None:

@@ -106,7 +106,8 @@ def open_folder(source: str, path: str, *, image_size: int, unreadable: float, a
     skips = [Skipped(source, len(files), unreadable) for files in (train, test or [])]
     headers = _headers(train, skips[0]) | _headers(test or [], skips[1])
     channels = _check_images(source, headers, image_size, alpha)
-    make = functools.partial(_split, names, channels, image_size, alpha, headers)
+    key = functools.partial(_key, root=path)
+    make = functools.partial(_split, names, channels, image_size, alpha, headers, key)
     shape = _shape(headers, channels, image_size)
     return Parts(make(train, skips[0]), test and make(test, skips[1]), names, shape=shape)
 
@@ -129,17 +130,22 @@ def _headers(files: Files, skipped: Skipped) -> Headers:
 
 
 def _split(
-    names, channels: int, size: int, alpha: str, headers: Headers, files: Files, skipped: Skipped
+    names, channels: int, size: int, alpha: str, headers: Headers, key, files: Files, skipped: Skipped
 ) -> LazySplit:
     numbers = {name: i for i, name in enumerate(names or ())}
     records = [(path, numbers.get(label)) for path, label in files if path in headers]
     decode = functools.partial(_decode, channels=channels, size=size, alpha=alpha)
-    return LazySplit(records, decode, _label if names else None, skipped, np.arange(len(records)))
+    return LazySplit(records, decode, _label if names else None, skipped, np.arange(len(records)), key)
 
 
 def _decode(record, channels: int, size: int, alpha: str):
     path, label = record
     return decode_image(path, path, channels, size, alpha), label
+
+
+def _key(record, root: str) -> bytes:
+    path, _ = record
+    return f"{os.path.relpath(path, root)} {os.path.getsize(path)}".encode(errors="surrogateescape")
 
 
 def _label(record) -> int:
