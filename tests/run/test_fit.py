@@ -144,7 +144,7 @@ def test_what_changes_nothing_that_is_learnt_may_change_and_a_run_be_made_longer
 def test_an_evaluator_that_fails_and_a_figure_that_cannot_be_drawn_cost_the_others_nothing(
     undisturbed, tmp_path, monkeypatch, capsys
 ):
-    def broken(subject, path="", *, examples=2000, colour="labels"):
+    def broken(subject, *path, examples=2000, colour="labels"):
         raise (ValueError("a library's $words$\nand pages") if path else UserError("no result"))
 
     for table in (plan.configs.JUDGES, plan.configs.FIGURES):
