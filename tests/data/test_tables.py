@@ -286,7 +286,7 @@ def test_categories_that_are_named(write):
         (
             "a,a\nx,1\ny,2\n",
             {"columns": "mixed"},
-            "column 2 is named 'a'; give every column a name of its own",
+            "columns 1 and 2 are both named 'a'; rename one",
         ),
         (
             "a,b\n1.5,x\n,y\n",

@@ -68,6 +68,9 @@ def open_source(
     changed: str = "refuse",
     standardise: bool = True,
     label_column: str = "",
+    leave_out: tuple = (),
+    header: str = "auto",
+    delimiter: str = "",
     normal_label: tuple = (),
     contaminated: bool = False,
     image_size: int = 0,
@@ -104,7 +107,10 @@ def open_source(
             in their split, and divide new ones by `holdout`.
         standardise: whether tables are shifted and scaled to mean 0 and standard deviation 1 of each feature
             of the training split (constant features are only shifted). Never applies to images.
-        label_column: of a csv, the name or the index (from 0; negative from the end) of the label column.
+        label_column: of a table in a file, the name or the index (from 0; negative from the end) of the label column.
+        leave_out: names of columns that are not read.
+        header: of a csv, whether its first line names the columns: "yes", "no", or "auto".
+        delimiter: of a csv, what stands between fields; "": a tab, semicolon, bar or comma, as it divides all lines.
         normal_label: for anomaly detection: the class or classes of normal examples, as they are written there, a
             text or a number. One-class learning: train only on examples of these, and test on the held-out ones of
             them and all others. A source with a test split of its own keeps that one whole as the test.
@@ -157,6 +163,9 @@ def open_source(
     given = {
         "image_size": image_size,
         "label_column": label_column,
+        "leave_out": tuple(leave_out),
+        "header": header,
+        "delimiter": delimiter,
         "data_dir": data_dir,
         "missing": missing,
         "unreadable": unreadable,

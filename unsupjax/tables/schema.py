@@ -1,15 +1,16 @@
 """Tables of mixed types: read from CSV, and written back with the same columns, types and decimals."""
 
 import csv
-import math
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from unsupjax.data import delimited
 from unsupjax.data.columns import Column, Table, is_float, parse, typed
 from unsupjax.data.columns import texts as fields_of
+from unsupjax.data.kinds.columns import as_text
 from unsupjax.errors import UserError, nearest
 
 
@@ -21,7 +22,7 @@ def read(
     `unsupjax.data.columns.typed` says what a column is.
 
     Args:
-        path: UTF-8, commas between fields, quotes where a field holds commas.
+        path: UTF-8; commas, semicolons or tabs between fields, quotes where a field holds such.
         discrete: names of columns whose values are categories whatever they look like.
         like: the columns of another table, whose types the file's are to have.
 
@@ -30,15 +31,9 @@ def read(
             more or fewer fields than the header; no rows; a number beyond float32; a name in `discrete` that is no
             column's; names or a text that do not go with `like`.
     """
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, strict=True)
-            lines = ((reader.line_num, row) for row in reader if row)
-            header, texts = _fields(path, lines)
-    except OSError as error:
-        raise UserError(f"cannot open {path} ({error.strerror}); give the path of a CSV file") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path} is not UTF-8 text with commas between fields ({error})") from error
+    found = delimited.read(str(path), str(path), header="yes")
+    header, texts = list(found.names), found.columns
+    _check_header(path, header)
     return _table(path, header, texts, discrete) if like is None else _like(path, header, texts, like)
 
 
@@ -51,10 +46,10 @@ def from_columns(columns: Mapping[str, Iterable[Any]], *, discrete: Sequence[str
     >>> from_columns({"age": [31, 58], "city": ["Bonn", None]}).columns[1]
     Column(name='city', kind='text', discrete=True, decimals=(0, 0), format='')
     """
-    texts = {name: ["" if _is_nan(v) else str(v) for v in values] for name, values in columns.items()}
+    texts = {name: list(map(as_text, values)) for name, values in columns.items()}
     if len({len(t) for t in texts.values()}) > 1:
         raise ValueError(f"columns of different lengths: { {n: len(t) for n, t in texts.items()} }")
-    _check_header("the table", list(texts), 1)
+    _check_header("the table", list(texts))
     if not texts or not next(iter(texts.values())):
         raise UserError("the table is empty: it needs at least a column and a row")
     return _table("the table", list(texts), list(texts.values()), discrete)
@@ -76,40 +71,12 @@ def write(path: str | pathlib.Path, table: Table) -> None:
         raise UserError(f"cannot write {path} ({error.strerror}); choose another path") from error
 
 
-def _is_nan(value) -> bool:
-    return value is None or (isinstance(value, float | np.floating) and math.isnan(value))
-
-
-def _fields(path, lines) -> tuple[list[str], list[Sequence[str]]]:
-    """The header, and the texts of each column."""
-    line, header = next(lines, (0, None))
-    if header is None:
-        raise UserError(f"{path} is empty; its first line must name the columns, and rows follow")
-    header = [name.strip() for name in header]
-    _check_header(path, header, line)
-    rows = []
-    for line, row in lines:
-        if len(row) != len(header):
-            raise UserError(
-                f"{path}: line {line} has {len(row)} fields where the header has {len(header)}; give every line as "
-                f"many, and quote fields that hold commas"
-            )
-        rows.append(row)
-    if not rows:
-        raise UserError(f"{path} has a header and no rows; add rows below line {line}")
-    return header, list(zip(*rows, strict=True))
-
-
-def _check_header(path, header, line):
-    for i, name in enumerate(header):
-        if not name:
-            raise UserError(f"{path}: line {line} gives column {i + 1} no name; the first line must name all")
+def _check_header(path, header):
+    for name in header:
         if is_float(name):
             raise UserError(
-                f"{path}: line {line} must name the columns and holds the number {name!r}; add a line of names"
+                f"{path}: the first line must name the columns and holds the number {name!r}; add a line of names"
             )
-        if header.index(name) < i:
-            raise UserError(f"{path}: line {line} names two columns {name!r}; rename one of them")
 
 
 def _table(path, header, texts, discrete) -> Table:
@@ -126,7 +93,7 @@ def _like(path, header, texts, columns) -> Table:
     if header != names:
         raise UserError(f"{path} has columns {header} where {names} are wanted, in this order")
     try:
-        values = [[parse(c, t) for t in ts] for c, ts in zip(columns, texts, strict=True)]
+        values = [[parse(c, t) for t in ts.to_pylist()] for c, ts in zip(columns, texts, strict=True)]
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     kinds = [float if c.numeric else str for c in columns]

@@ -107,7 +107,7 @@ class Category(NamedTuple):
         """Numbers or texts."""
         if self.numeric:
             return as_numbers(raw)
-        return np.array(["" if _is_missing(v) else str(v) for v in raw], str)
+        return np.array([as_text(v) for v in raw], str)
 
     def codes(self, values: np.ndarray) -> np.ndarray:
         """The index of each value, int `[N]`; Unfit for one that is none of them."""
@@ -137,16 +137,17 @@ Column = Number | Date | Category
 
 
 def as_numbers(raw: Any) -> np.ndarray:
-    """Float64 `[N]`; None is NaN. Unfit where one is no number."""
+    """Float64 `[N]`; NaN for None, pandas' NA and not-a-time. Unfit where one is no number."""
     try:
         return np.asarray(raw, np.float64)
     except (TypeError, ValueError):
+        numbers = []
         for row, value in enumerate(raw):
             try:
-                float(math.nan if value is None else value)
+                numbers.append(math.nan if is_missing(value) else float(value))
             except (TypeError, ValueError):
                 raise Unfit(row, value, "numbers") from None
-        raise
+        return np.array(numbers)
 
 
 def as_moments(raw: Any, form: str) -> np.ndarray:
@@ -166,7 +167,7 @@ def as_moments(raw: Any, form: str) -> np.ndarray:
 
 def _moment(row: int, value: Any, form: str) -> float:
     """Seconds since 1970."""
-    if _is_missing(value) or (isinstance(value, str) and not value.strip()):
+    if is_missing(value) or (isinstance(value, str) and not value.strip()):
         return math.nan
     try:
         if isinstance(value, str):
@@ -191,9 +192,17 @@ def _formatted(date: datetime.datetime, form: str) -> str:
     return date.strftime(form.replace("%Y", f"{date.year:04d}"))  # %Y alone has no leading zeros everywhere
 
 
-def _is_missing(value: Any) -> bool:
-    """None, NaN and not-a-time."""
-    return value is None or value != value
+def is_missing(value: Any) -> bool:
+    """None, NaN, not-a-time and pandas' NA."""
+    try:
+        return value is None or bool(value != value)
+    except (TypeError, ValueError):  # NA is neither equal nor unequal to itself
+        return str(value) == "<NA>"
+
+
+def as_text(value: Any) -> str:
+    """A category as a text, "" where it is missing; byte strings are read as UTF-8."""
+    return "" if is_missing(value) else value.decode() if isinstance(value, bytes) else str(value)
 
 
 def category(name: str, values: np.ndarray) -> Category:
@@ -206,4 +215,6 @@ def spread(values: np.ndarray) -> tuple[float, float]:
     known = values[~np.isnan(values)]
     if not len(known) or known.min() == known.max():
         return (float(known[0]) if len(known) else 0.0), 1.0
-    return float(known.mean()), float(known.std())
+    mean = float(known.mean())
+    largest = float(np.abs(known - mean).max())
+    return mean, largest * float(np.sqrt(np.mean(np.square((known - mean) / largest))))  # squares may be 0

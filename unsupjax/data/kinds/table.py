@@ -270,7 +270,10 @@ def _numbers(x: np.ndarray, names: tuple[str, ...], standardise: bool) -> tuple[
     seen = ~np.isnan(x)
     count = np.maximum(seen.sum(0), 1)
     mean = np.sum(x, 0, dtype=np.float64, where=seen) / count
-    std = np.sqrt(np.sum(np.square(x - mean), 0, dtype=np.float64, where=seen) / count)
+    apart = x - mean
+    largest = np.abs(apart).max(0, where=seen, initial=0.0)
+    largest = np.where(largest > 0, largest, 1.0)  # the square of a small number may be 0
+    std = largest * np.sqrt(np.sum(np.square(apart / largest), 0, dtype=np.float64, where=seen) / count)
     # The standard deviation of equal numbers may be round-off, not 0.
     varies = x.max(0, where=seen, initial=-np.inf) > x.min(0, where=seen, initial=np.inf)
     return tuple(map(Number, names, mean.tolist(), np.where(varies, std, 1.0).tolist()))

@@ -1,0 +1,103 @@
+"""What all tables of columns share, whatever they are stored in: labels, numbers, types."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from unsupjax.data.checks import encode_labels
+from unsupjax.data.columns import LARGEST, NOT_OBSERVED, Column, Table, distinct_of
+from unsupjax.data.splits import ArraySplit, Parts
+from unsupjax.errors import UserError, nearest
+
+
+def label_index(source: str, names: Sequence[str], label_column: str) -> int | None:
+    """The position of the label column, given by its name or by its index; None where none is given."""
+    if not label_column:
+        return None
+    if label_column in names:
+        return list(names).index(label_column)
+    try:
+        return range(len(names))[int(label_column)]
+    except (ValueError, IndexError):
+        hint = nearest(label_column, names) if len(names) <= 50 else f"there are {len(names)} columns"
+        raise UserError(f"{source}: config.data.label_column={label_column!r} is no column; {hint}") from None
+
+
+def as_numbers(texts: Any, missing: bool) -> tuple[np.ndarray, int | None]:
+    """Texts `[N]` as float64, with NaN where `missing` words are allowed, and the first row that is no number.
+
+    A column whose fractions all begin with a comma is read so.
+    """
+    distinct, index = distinct_of(texts)
+    clean = [text.strip() for text in distinct]
+    if any("," in text for text in clean) and not any("." in text for text in clean):
+        clean = [text.replace(",", ".") for text in clean]
+    values = np.array([_number(text, missing) for text in clean], float)
+    bad = np.array(
+        [
+            not (abs(v) <= LARGEST or (missing and t.lower() in NOT_OBSERVED))
+            for v, t in zip(values, clean, strict=True)
+        ]
+    )
+    wrong = bad[index] if len(index) else np.zeros(0, bool)
+    return values[index], int(wrong.argmax()) if wrong.any() else None
+
+
+def _number(text: str, missing: bool) -> float:
+    try:
+        return math.nan if missing and text.lower() in NOT_OBSERVED else float(text)
+    except ValueError:
+        return math.nan
+
+
+def not_a_number(where: str, column: str, text: str) -> UserError:
+    """The error of a text in a column of numbers."""
+    gone = text.strip().lower() in NOT_OBSERVED
+    mend = "set config.data.missing=True if the entry was not observed" if gone else mend_of(column)
+    return UserError(f"{where}, column {column!r} holds {text!r}, not a number of float32; fix it, or {mend}")
+
+
+def mend_of(column: str) -> str:
+    """What a user can do with a column of texts."""
+    return (
+        f"set config.data.categories=({column!r},) if it holds categories, config.data.columns='mixed' to have all "
+        f"columns typed, config.data.label_column={column!r} if it holds the labels, or "
+        f"config.data.leave_out=({column!r},)"
+    )
+
+
+def of_types(
+    source: str,
+    pairs: list[tuple[Column, np.ndarray]],
+    labels: np.ndarray | None,
+    types: str,
+    categories: tuple[str, ...],
+    missing: bool,
+) -> Parts:
+    """Columns of any type as a structured array `[N]`, and what each is."""
+    for column, values in pairs:
+        if types != "mixed" and not column.numeric and column.name not in categories:
+            raise UserError(
+                f"{source}: column {column.name!r} holds texts, such as {str(values[0])!r}; {mend_of(column.name)}"
+            )
+        if not column.discrete and not missing:
+            gone = np.isnan(values) if column.numeric else values == ""
+            if gone.any():
+                raise UserError(
+                    f"{source}: row {gone.argmax()} (from 0, without the header), column {column.name!r} holds "
+                    "nothing that was observed; fix it, or set config.data.missing=True"
+                )
+    if types != "mixed":  # whole numbers stay numbers unless they are named
+        pairs = [(c._replace(discrete=c.name in categories), v) for c, v in pairs]
+    table = Table(*(tuple(part) for part in zip(*pairs, strict=True)))
+    return parts(source, table.structured(), table.columns, labels)
+
+
+def parts(source: str, x: np.ndarray, columns: tuple, labels: np.ndarray | None) -> Parts:
+    """The rows of a table, with their labels."""
+    if labels is None:
+        return Parts(ArraySplit(x), None, None, columns)
+    names, (y,) = encode_labels(f"{source}, label column", labels)
+    return Parts(ArraySplit(x, y), None, names, columns)
