@@ -43,7 +43,7 @@ ALLOWED = {  # room -> the rooms that it may import
         "som",
     },
     "config": {"augment", "data", "errors", "evaluate", "methods", "models", "optimizers", "parallel"},
-    "run": {"config", "data", "errors", "evaluate", "methods", "optimizers", "parallel"},
+    "run": {"arrays", "config", "data", "errors", "evaluate", "methods", "optimizers", "parallel"},
     "commands": {"errors", "evaluate", "run"},
 }
 

@@ -302,7 +302,7 @@ def test_tables_of_all_types_that_are_refused(write, text, options, message):
 
 
 def test_types_are_of_tables_alone(write, save):
-    with pytest.raises(UserError, match="columns='mixed' is for csv sources"):
+    with pytest.raises(UserError, match="columns='mixed' is for arrow and csv and parquet sources"):
         open_source(save(X=X), columns="mixed")
     with pytest.raises(UserError, match=r"categories=\('a',\) is for tables"):
         open_source("digits", categories=("a",))

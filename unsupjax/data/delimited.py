@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from unsupjax.data.files import opened
-from unsupjax.errors import UserError, nearest
+from unsupjax.errors import UserError
 
 DELIMITERS = {
     "\t": "tabs",
@@ -56,12 +56,7 @@ class Delimited(NamedTuple):
         return 0
 
     def without(self, names: Sequence[str]) -> "Delimited":
-        """All columns but these; UserError for a name that is none."""
-        for name in names:
-            if name not in self.names:
-                raise UserError(
-                    f"{self.where}: config.data.leave_out: {name!r} is no column; {nearest(name, self.names)}"
-                )
+        """All columns but these."""
         kept = [i for i, name in enumerate(self.names) if name not in names]
         return self._replace(
             names=tuple(self.names[i] for i in kept), columns=tuple(self.columns[i] for i in kept)

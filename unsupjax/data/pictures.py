@@ -58,12 +58,12 @@ class Header(NamedTuple):
     frames: int
 
 
-def header(path: str) -> Header:
-    """The `Header` of an image file, without decoding it; raises as `decode_image`."""
+def header(where: str, file: str | os.PathLike | BinaryIO) -> Header:
+    """The `Header` of an image file, without decoding it; arguments and errors as of `decode_image`."""
     from PIL import Image
 
-    with _reading(path), Image.open(path) as image:
-        _check_depth(path, image)
+    with _reading(where), Image.open(file) as image:
+        _check_depth(where, image)
         turned = _orientation(image) >= 5
         size = image.size[::-1] if turned else image.size
         # The second picture of a camera's MPO file is a preview.

@@ -13,21 +13,26 @@ from unsupjax.data.kinds import Arrays, Images, Kind, Table, images
 from unsupjax.data.kinds import table as tables
 from unsupjax.data.members import CHANGED, Members, members, rejoined
 from unsupjax.data.pictures import ALPHAS
+from unsupjax.data.sources.columnar import open_arrow, open_parquet
 from unsupjax.data.sources.csv import open_csv
 from unsupjax.data.sources.digits import open_digits
 from unsupjax.data.sources.folder import open_folder
 from unsupjax.data.sources.npz import open_npy, open_npz
+from unsupjax.data.sources.tar import open_tar
 from unsupjax.data.sources.tfds import open_tfds
 from unsupjax.data.sources.toy import open_toy
 from unsupjax.data.splits import ArraySplit, Parts, Split, labels_at_hand
 from unsupjax.errors import UserError, choose, nearest
 
 SOURCES = {
+    "arrow": open_arrow,
     "csv": open_csv,
     "digits": open_digits,
     "folder": open_folder,
     "npy": open_npy,
     "npz": open_npz,
+    "parquet": open_parquet,
+    "tar": open_tar,
     "tfds": open_tfds,
     "toy": open_toy,
 }
@@ -98,6 +103,9 @@ def open_source(
             `npy:PATH` (inputs only);
             `toy:ring8`, `toy:grid25` (Gaussians in the plane, for generative models);
             `folder:PATH` (images in class folders or flat, or below train and test or val);
+            `tar:PATH` (shards of images as webdataset writes them: a file, a folder, `shards-{000..012}.tar`);
+            `parquet:PATH` (a file or a folder), `arrow:PATH` (what Hugging Face's `save_to_disk` wrote): numbers, texts
+            and dates, or vectors, or images;
             `csv:PATH` (columns of numbers, or of any type where `columns` says so; with a header line or without).
         holdout: the fraction of the examples that becomes the test split where the source has none itself.
         split_seed: seeds the choice of the held-out examples.

@@ -29,14 +29,15 @@ def open_csv(
     found = delimited.read(source, path, header=header, delimiter=delimiter, named=label_column)
     label = frames.label_index(source, found.names, label_column)
     labels = None if label is None else np.array(found.columns[label].to_pylist(), str)
+    frames.check_left_out(source, found.names, leave_out)
     features = found.without([*leave_out, *([found.names[label]] if label is not None else [])])
     if not features.columns:
         raise UserError(f"{source} has no rows with features; it needs a line of numbers for every example")
     if columns != "mixed" and not categories:
         matrix = np.stack([_numbers(features, i, missing) for i in range(len(features.names))], axis=1)
-        return frames.parts(source, matrix, features.names, labels)
+        return frames.parts([matrix], features.names, frames.labelled(source, [labels]))
     pairs = [_typed(features, i, columns, categories) for i in range(len(features.names))]
-    return frames.of_types(source, pairs, labels, columns, categories, missing)
+    return frames.of_types(source, [pairs], frames.labelled(source, [labels]), columns, categories, missing)
 
 
 def _typed(found: Delimited, i: int, types: str, categories: tuple) -> tuple[Column, np.ndarray]:

@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from unsupjax.data.pictures import Header, UnreadableImage, decode_image, header
-from unsupjax.data.skipped import Skipped
-from unsupjax.data.splits import LazySplit, Parts
+from unsupjax.data.files import is_remote
+from unsupjax.data.sources import encoded
+from unsupjax.data.sources.encoded import TEST_NAMES, TRAIN_NAMES
+from unsupjax.data.splits import Parts
 from unsupjax.errors import UserError
 
 SUFFIXES = (
@@ -28,21 +29,10 @@ SUFFIXES = (
     ".ppm",
     ".pgm",
 )
-TRAIN_FOLDERS = ("train", "training")
-TEST_FOLDERS = (
-    "test",
-    "testing",
-    "val",
-    "valid",
-    "validation",
-    "dev",
-    "eval",
-)  # the first that fits is taken
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar")
 NOT_DATA = ("__MACOSX",)  # what archives of a Mac hold beside the files
 
 Files = list[tuple[str, str | None]]  # (path, class name)
-Headers = dict[str, Header]
 
 logger = logging.getLogger(__name__)
 
@@ -77,10 +67,8 @@ def layout(paths: Sequence[tuple[str, ...]]) -> Layout:
     while len({p[0] for p in paths}) == 1 and all(len(p) > 2 for p in paths):
         base, paths = (*base, paths[0][0]), [p[1:] for p in paths]
     folders = sorted({p[0] for p in paths if len(p) > 1})
-    trains = [name for name in folders if name.lower() in TRAIN_FOLDERS]
-    tests = sorted(
-        (n for n in folders if n.lower() in TEST_FOLDERS), key=lambda n: TEST_FOLDERS.index(n.lower())
-    )
+    trains = [name for name in folders if name.lower() in TRAIN_NAMES]
+    tests = sorted((n for n in folders if n.lower() in TEST_NAMES), key=lambda n: TEST_NAMES.index(n.lower()))
     others = [name for name in folders if name not in trains and name not in tests]
     if not trains and len(tests) > 1 and not others:
         raise ValueError(f"holds {' and '.join(tests)} and no train folder; name one of them train")
@@ -98,58 +86,32 @@ def open_folder(source: str, path: str, *, image_size: int, unreadable: float, a
     """PATH/CLASS/*.png, or PATH/*.png without labels, or either below PATH/train and PATH/test (or val)."""
     if os.path.isfile(path) and path.lower().endswith(ARCHIVES):
         raise UserError(f"{source}: {path} is an archive; unpack it, and name the folder that it holds")
+    if is_remote(path):
+        raise UserError(
+            f"{source}: folder: reads local folders; copy it here, or store it as tar: or parquet:"
+        )
     if not os.path.isdir(path):
         raise UserError(f"{source}: there is no folder {path}")
     train, test = _scan(source, path)
     names = None if train[0][1] is None else tuple(sorted({label for _, label in train}))
     _check_classes(source, names, test)
-    skips = [Skipped(source, len(files), unreadable) for files in (train, test or [])]
-    headers = _headers(train, skips[0]) | _headers(test or [], skips[1])
-    channels = _check_images(source, headers, image_size, alpha)
-    key = functools.partial(_key, root=path)
-    make = functools.partial(_split, names, channels, image_size, alpha, headers, key)
-    shape = _shape(headers, channels, image_size)
-    return Parts(make(train, skips[0]), test and make(test, skips[1]), names, shape=shape)
-
-
-def _shape(headers: Headers, channels: int, size: int) -> tuple[int, int, int]:
-    """(H, W, C) of a decoded image."""
-    width, height = next(iter(headers.values())).size
-    return (size, size, channels) if size else (height, width, channels)
-
-
-def _headers(files: Files, skipped: Skipped) -> Headers:
-    """The headers of those files that have a readable one."""
-    headers = {}
-    for path, _ in files:
-        try:
-            headers[path] = header(path)
-        except UnreadableImage as error:
-            skipped.add(path, error)
-    return headers
-
-
-def _split(
-    names, channels: int, size: int, alpha: str, headers: Headers, key, files: Files, skipped: Skipped
-) -> LazySplit:
     numbers = {name: i for i, name in enumerate(names or ())}
-    records = [(path, numbers.get(label)) for path, label in files if path in headers]
-    decode = functools.partial(_decode, channels=channels, size=size, alpha=alpha)
-    return LazySplit(records, decode, _label if names else None, skipped, np.arange(len(records)), key)
+    splits = [files and _with_labels(files, numbers) for files in (train, test)]
+    options = {"image_size": image_size, "unreadable": unreadable, "alpha": alpha}
+    return encoded.parts(source, splits, _read, names, key=functools.partial(_key, root=path), **options)
 
 
-def _decode(record, channels: int, size: int, alpha: str):
-    path, label = record
-    return decode_image(path, path, channels, size, alpha), label
+def _with_labels(files: Files, numbers: dict[str, int]) -> tuple[list[str], np.ndarray | None]:
+    labels = np.array([numbers[label] for _, label in files], np.int32) if numbers else None
+    return [path for path, _ in files], labels
 
 
-def _key(record, root: str) -> bytes:
-    path, _ = record
+def _read(path: str) -> tuple[str, str]:
+    return path, path
+
+
+def _key(path: str, root: str) -> bytes:
     return f"{os.path.relpath(path, root)} {os.path.getsize(path)}".encode(errors="surrogateescape")
-
-
-def _label(record) -> int:
-    return record[1]
 
 
 def _scan(source: str, path: str) -> tuple[Files, Files | None]:
@@ -237,33 +199,3 @@ def _check_classes(source: str, names, test: Files | None) -> None:
     for path, label in test or []:
         if label is not None and label not in names:
             raise UserError(f"{source}: the class {label!r} of {path} is not among the classes of train")
-
-
-def _check_images(source: str, headers: Headers, size: int, alpha: str) -> int:
-    """The number of channels: 1 if all images are greyscale, else 3, and 4 with alpha; says what is lost.
-
-    Without `size`, sizes must agree.
-    """
-    first, (shape, *_) = next(iter(headers.items()))
-    for path, (other, *_) in headers.items():
-        if not size and other != shape:
-            raise UserError(
-                f"{source}: {first} is {shape[0]}x{shape[1]} and {path} is {other[0]}x{other[1]} pixels; "
-                f"set config.data.image_size to resize all"
-            )
-    transparent = sum(h.transparent for h in headers.values())
-    if transparent and alpha == "keep":
-        return 4
-    if transparent:
-        logger.warning(
-            "%s: %d of %d images are transparent: put on %s; config.data.alpha changes that",
-            source, transparent, len(headers), alpha,
-        )  # fmt: skip
-    if several := sum(h.frames > 1 for h in headers.values()):
-        logger.warning(
-            "%s: %d of %d files hold several pictures: the first of each is read",
-            source,
-            several,
-            len(headers),
-        )
-    return 1 if all(h.grey for h in headers.values()) else 3

@@ -68,16 +68,30 @@ def mend_of(column: str) -> str:
     )
 
 
+def check_left_out(source: str, names: Sequence[str], left: Sequence[str]) -> None:
+    """UserError for a name that is no column's."""
+    for name in left:
+        if name not in names:
+            raise UserError(f"{source}: config.data.leave_out: {name!r} is no column; {nearest(name, names)}")
+
+
 def of_types(
     source: str,
-    pairs: list[tuple[Column, np.ndarray]],
-    labels: np.ndarray | None,
+    splits: list[list[tuple[Column, np.ndarray]]],
+    labels: tuple[tuple[str, ...] | None, list[np.ndarray | None]],
     types: str,
     categories: tuple[str, ...],
     missing: bool,
 ) -> Parts:
-    """Columns of any type as a structured array `[N]`, and what each is."""
-    for column, values in pairs:
+    """Columns of any type as structured arrays `[N]`, and what each is.
+
+    Args:
+        source: names them in errors.
+        splits: of train, and perhaps of test, the columns and their values; a column is in both what it is in train.
+        labels: their names, and those of each split as indices.
+        types, categories, missing: as `unsupjax.data.open_source` has them.
+    """
+    for column, values in (pair for pairs in splits for pair in pairs):
         if types != "mixed" and not column.numeric and column.name not in categories:
             raise UserError(
                 f"{source}: column {column.name!r} holds texts, such as {str(values[0])!r}; {mend_of(column.name)}"
@@ -89,15 +103,24 @@ def of_types(
                     f"{source}: row {gone.argmax()} (from 0, without the header), column {column.name!r} holds "
                     "nothing that was observed; fix it, or set config.data.missing=True"
                 )
+    columns = tuple(column for column, _ in splits[0])
     if types != "mixed":  # whole numbers stay numbers unless they are named
-        pairs = [(c._replace(discrete=c.name in categories), v) for c, v in pairs]
-    table = Table(*(tuple(part) for part in zip(*pairs, strict=True)))
-    return parts(source, table.structured(), table.columns, labels)
+        columns = tuple(c._replace(discrete=c.name in categories) for c in columns)
+    made = [Table(columns, tuple(values for _, values in pairs)).structured() for pairs in splits]
+    return parts(made, columns, labels)
 
 
-def parts(source: str, x: np.ndarray, columns: tuple, labels: np.ndarray | None) -> Parts:
-    """The rows of a table, with their labels."""
-    if labels is None:
-        return Parts(ArraySplit(x), None, None, columns)
-    names, (y,) = encode_labels(f"{source}, label column", labels)
-    return Parts(ArraySplit(x, y), None, names, columns)
+def parts(
+    xs: list[np.ndarray],
+    columns: tuple | None,
+    labels: tuple[tuple[str, ...] | None, list[np.ndarray | None]],
+) -> Parts:
+    """The rows of the splits of a table, with their labels."""
+    names, ys = labels
+    made = [ArraySplit(x, y) for x, y in zip(xs, ys, strict=True)]
+    return Parts(made[0], made[1] if len(made) > 1 else None, names, columns)
+
+
+def labelled(source: str, labels: list[np.ndarray | None]) -> tuple[tuple[str, ...] | None, list]:
+    """The names of classes, and the labels of each split as indices into them; None where there are none."""
+    return (None, labels) if labels[0] is None else encode_labels(f"{source}, label column", *labels)

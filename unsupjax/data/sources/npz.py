@@ -5,6 +5,7 @@ import zipfile
 import numpy as np
 
 from unsupjax.data.checks import clean_inputs, encode_labels, same_length
+from unsupjax.data.files import opened
 from unsupjax.data.splits import ArraySplit, Parts
 from unsupjax.errors import UserError
 
@@ -54,10 +55,10 @@ def _labels(source, found, names, xs):
 def _load(source: str, path: str) -> np.ndarray | dict[str, np.ndarray]:
     """The array, or the arrays by name; pickled objects are refused, as loading them would run code."""
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return loaded
-        with loaded:
+        with opened(path) as file:
+            loaded = np.load(file, allow_pickle=False)
+            if isinstance(loaded, np.ndarray):
+                return loaded
             return {key: loaded[key] for key in loaded.files}
     except FileNotFoundError:
         raise UserError(f"{source}: there is no file {path}") from None
