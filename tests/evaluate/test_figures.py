@@ -160,3 +160,22 @@ def test_a_log_scale_is_for_positive_values_over_more_than_a_decade_and_a_half()
     assert not spans_decades(np.array([1.0, 31.0]))
     assert not spans_decades(np.array([0.0, 100.0]))
     assert not spans_decades(np.array([np.nan]))
+
+
+def test_names_of_classes_are_no_formulas(subject, tmp_path):
+    names = ("cost $5", r"$\broken{", "$$", "日本", "_", "a\nb", "", "ß", "x" * 80, "#")
+    for name in ("pca", "clustering_panels"):
+        FIGURES[name].run(
+            subject._replace(label_names=names), tmp_path / f"{name}.png", **SETTINGS.get(name, {})
+        )
+        drawn(tmp_path / f"{name}.png")
+
+
+def test_maps_of_codes_that_hardly_are_any():
+    rng = np.random.default_rng(0)
+    assert embed(rng.normal(size=(20, 1)), 3.0, 0).shape == (20, 2)
+    assert np.isfinite(embed(np.repeat(rng.normal(size=(3, 4)), 10, 0), 3.0, 0)).all()
+    with pytest.raises(UserError, match="3 points make no t-SNE map; take at least 5"):
+        embed(rng.normal(size=(3, 4)), 1.0, 0)
+    with pytest.raises(UserError, match="all 9 codes are the same: the method has collapsed"):
+        embed(np.ones((9, 4)), 3.0, 0)

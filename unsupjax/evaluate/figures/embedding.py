@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from unsupjax.errors import choose
+from unsupjax.errors import UserError, choose
 from unsupjax.evaluate import require
 from unsupjax.evaluate.clustering.clusters import assigned
 from unsupjax.evaluate.figures import style
@@ -15,6 +15,7 @@ from unsupjax.evaluate.judge import Facts
 from unsupjax.evaluate.subject import Subject, host_seed, random_subset
 
 _FFT_FROM = 8_000  # points; below it Barnes-Hut is the faster one
+_FEWEST = 5  # points of a t-SNE map
 _MOST = 50_000  # points drawn
 
 
@@ -77,9 +78,20 @@ def pca(subject: Subject, path: str | Path, *, examples: int = 2000, colour: str
 
 
 def embed(z: np.ndarray, perplexity: float, seed: int) -> np.ndarray:
-    """The t-SNE map `[N, 2]` of codes `[N, D]`: Barnes-Hut below 8,000 points, FFT-accelerated above."""
+    """The t-SNE map `[N, 2]` of codes `[N, D]`: Barnes-Hut below 8,000 points, FFT-accelerated above.
+
+    Raises:
+        UserError: fewer than five points, or all are the same: they have no neighbours to keep.
+    """
     from openTSNE import TSNE
 
+    if len(z) < _FEWEST:
+        raise UserError(f"{len(z)} points make no t-SNE map; take at least {_FEWEST}, or the figure 'pca'")
+    if not np.ptp(z, axis=0).any():
+        raise UserError(
+            f"all {len(z)} codes are the same: the method has collapsed, and there is no map to draw"
+        )
+    z = z if z.shape[1] > 1 else np.pad(z, ((0, 0), (0, 1)))  # it begins in the plane of two components
     small = len(z) < _FFT_FROM
     return np.asarray(
         TSNE(

@@ -1,6 +1,7 @@
 """The look that all figures share; matplotlib is imported where it is needed, and never through pyplot."""
 
 import math
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +25,14 @@ def new_figure(width: float, height: float):
 
 def save(figure, path: str | Path) -> None:
     """Write the figure to `path`, and its folder where there is none."""
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):  # names of classes are no formulas, whatever dollars they hold
+        text.set_parse_math(False)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)  # it is drawn as a box
+        figure.savefig(path)
 
 
 def polish(axes, title: str = "", xlabel: str = "", ylabel: str = "") -> None:
