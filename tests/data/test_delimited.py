@@ -154,3 +154,14 @@ def test_numbers_with_commas_are_read_where_none_has_a_point(write):
     column, values = typed("here", "p", ["19,99", "5", ",5"])
     assert column.decimals == (0, 2) and values.tolist() == [19.99, 5, 0.5]
     assert typed("here", "p", ["19,99", "5.5"])[0].kind == "text"
+
+
+@pytest.mark.parametrize("names", [range(100, 140), [f"r{i}" for i in range(40)]])
+def test_a_column_that_names_the_rows_is_said_and_hides_no_copies(names, caplog):
+    x = np.random.default_rng(0).normal(size=40)
+    table = from_columns({"id": names, "x": x})
+    assert "column 'id' is another in every row" in caplog.text and "'x'" not in caplog.text
+    others = from_columns({"id": list(names)[::-1], "x": x})
+    assert copies(others, table) == 1
+    alone = from_columns({"id": names})
+    assert copies(alone, alone) == 1

@@ -26,6 +26,7 @@ _CODE = re.compile(r"[+-]?\d+")  # digits alone, of a number or of a code such a
 _INFINITE = re.compile(r"[+-]?inf(inity)?", re.IGNORECASE)
 _COMMA = re.compile(r"([+-]?\d*),(\d+([eE][+-]?\d+)?)")  # 19,99
 _STRAY = 0.1  # of the distinct texts in a column of numbers, that may be none and are a fault
+_ROWS_OF_NAMES = 20
 _DIGITS = 17  # decimals beyond these are written in the shortest form that reads back the same
 
 logger = logging.getLogger(__name__)
@@ -138,7 +139,7 @@ def typed(
         if form:
             kept = np.array(["" if missing else t for t, missing in zip(clean, gone, strict=True)], str)
             return Column(name, "date", False, format=form), kept[index]
-        return Column(name, "text", True), np.array(distinct, str)[index]
+        return _said(where, Column(name, "text", True), np.array(distinct, str)[index])
     number = {t: float(t) for t in observed}
     large = next((t for t, v in number.items() if not abs(v) <= LARGEST), None)
     if large is not None:
@@ -150,7 +151,28 @@ def typed(
     few = whole and len(set(number.values())) <= FEW
     values = np.array([math.nan if missing else number[t] for t, missing in zip(clean, gone, strict=True)])
     kind = "integer" if all(map(_INTEGER.fullmatch, observed)) else "float"
-    return Column(name, kind, discrete or few, (min(digits), max(digits))), values[index]
+    return _said(where, Column(name, kind, discrete or few, (min(digits), max(digits))), values[index])
+
+
+def _said(where: str, column: Column, values: np.ndarray) -> tuple[Column, np.ndarray]:
+    """The column and its values; says where it is of no use."""
+    if names_rows(column, values):
+        logger.warning(
+            "%s: column %r is another in every row: leave it out if it names them", where, column.name
+        )
+    return column, values
+
+
+def names_rows(column: Column, values: np.ndarray) -> bool:
+    """Whether a column only tells rows apart: texts or whole numbers, another in each of 20 rows or more.
+
+    The numbers are consecutive in some order: measurements may well be all different.
+    """
+    if column.kind not in ("text", "integer") or len(values) < _ROWS_OF_NAMES:
+        return False
+    if column.numeric and np.ptp(values) != len(values) - 1:  # nor where one is missing
+        return False
+    return len(np.unique(values)) == len(values)
 
 
 def distinct_of(texts: Sequence[str] | Any) -> tuple[list[str], np.ndarray]:

@@ -19,14 +19,15 @@ class Wants(NamedTuple):
         missing: NaN is allowed in its inputs, an entry that was not observed.
         asks: one-hots of its inputs, `(start, size)` each: its batches are pairs of inputs and of the category, among
             all those of these one-hots, that each input was chosen for; empty: of inputs.
-        unit_interval: the argument by which its inputs must lie in [0, 1], such as "likelihood='bernoulli'"; "": none.
+        unit_interval: the setting by which its inputs must lie in [0, 1], such as "method.likelihood='bernoulli'", and
+            what else it could be; (): none.
     """
 
     kinds: tuple[str, ...] = ()
     labels: int = 0
     missing: bool = False
     asks: tuple[tuple[int, int], ...] = ()
-    unit_interval: str = ""
+    unit_interval: tuple[str, ...] = ()
 
 
 class Method(NamedTuple):
@@ -79,7 +80,8 @@ class Method(NamedTuple):
 
 def likelihood_wants(likelihood: str) -> Wants:
     """What the method of a likelihood of that name asks: a Bernoulli variable's mean lies in [0, 1]."""
-    return Wants(unit_interval=f"{likelihood=}" if likelihood == "bernoulli" else "")
+    mend = "set it to 'squared_error' or 'gaussian'"
+    return Wants(unit_interval=(f"method.{likelihood=}", mend) if likelihood == "bernoulli" else ())
 
 
 class State(NamedTuple):

@@ -262,7 +262,7 @@ def gan(
         sample=sample,
         interpolate=interpolate,
         diagnose=diagnose,
-        wants=Wants(labels=labels),
+        wants=Wants(labels=labels, unit_interval=_unit_interval(generator)),
     )
 
 
@@ -297,6 +297,13 @@ def _keys(state: State, index: jax.Array | int, n: int, axis_name: str | None) -
     """Four keys for each of n examples of the index-th update of a step, `[n, 4]`."""
     key = jax.random.fold_in(jax.random.fold_in(state.key, state.step), index)
     return jax.vmap(lambda key: jax.random.split(key, 4))(example_keys(key, n, axis_name))
+
+
+def _unit_interval(generator: nn.Module) -> tuple[str, ...]:
+    """Generators of images end in [0, 1]: data of another range they can only miss, which looks like a collapse."""
+    free = getattr(generator, "output", "unit") == "identity"
+    mend = "scale the data, or take a generator whose output is 'identity'"
+    return () if free else ("generator, whose samples lie there,", mend)
 
 
 def _check(loss, penalty, weight, every, n_critic, ema, batches, latent_dim, labels) -> None:

@@ -152,14 +152,14 @@ def _check_wants(plan: Plan, source: Source, method: Method) -> None:
             f"take method {able} with config.method.missing=True"
         )
     low, high = _seen_range(source)
-    askers = {f"config.method.{wants.unit_interval}": "set it to 'squared_error' or 'gaussian'"}
-    askers = askers if wants.unit_interval else {}
+    askers = dict([wants.unit_interval] if wants.unit_interval else [])
     if plan.transform is not None:  # what it draws lies in [0, 1] whatever it is given
-        askers = {f"config.data.transform={plan.record['data']['transform']!r}": "set it to 'none'"}
+        askers = {f"data.transform={plan.record['data']['transform']!r}": "set it to 'none'"}
     for asker, mend in askers.items():
         if not 0 <= low <= high <= 1:
             raise UserError(
-                f"{asker} needs inputs in [0, 1], and those of {source.name} reach from {low:.3g} to {high:.3g}; {mend}"
+                f"config.{asker} needs inputs in [0, 1], and those of {source.name} reach from {low:.3g} to "
+                f"{high:.3g}; {mend}"
             )
     classes = len(source.label_names or ())
     if wants.labels and wants.labels != classes:

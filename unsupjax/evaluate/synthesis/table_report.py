@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from unsupjax.data.columns import Table
+from unsupjax.data.columns import Table, names_rows
 from unsupjax.errors import UserError
 from unsupjax.evaluate.synthesis.table_trends import column_shapes, pair_trends
 from unsupjax.generation import c2st
@@ -89,9 +89,14 @@ def utility(train: Table, test: Table, target: str, *, seed: int = 0) -> dict[st
 
 
 def copies(table: Table, train: Table) -> float:
-    """The part of the rows that equal a row of `train` in every column; missing equals missing."""
+    """The part of the rows that equal a row of `train` in every column; missing equals missing.
+
+    Columns of `train` that only name its rows do not count: by them, a copy with a new number would be none.
+    """
+    pairs = list(zip(train.columns, table.values, train.values, strict=True))
+    telling = [pair for pair in pairs if not names_rows(pair[0], pair[2])] or pairs
     codes = []
-    for a, b in zip(table.values, train.values, strict=True):
+    for _, a, b in telling:
         codes.append(np.unique(np.concatenate([a, b]), return_inverse=True)[1])
     rows = [row.tobytes() for row in np.ascontiguousarray(np.stack(codes, axis=1))]
     known = set(rows[table.rows :])
