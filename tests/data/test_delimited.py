@@ -86,14 +86,14 @@ def test_columns_can_be_left_out(write):
         open_source(path, leave_out=("w",))
 
 
-@pytest.mark.parametrize("word", ["None", "#N/A", "<NA>", "-", ".", "NaN", "NULL"])
+@pytest.mark.parametrize("word", ["None", "#N/A", "<NA>", "<null>", "-", ".", "NaN", "NULL"])
 def test_words_for_missing_are_missing(word, caplog):
     column, values = typed("here", "n", ["1.5", word, "2", word])
     assert column.kind == "float" and np.isnan(values).tolist() == [False, True, False, True]
     assert f"in column 'n', missing is {word!r}" in caplog.text
 
 
-@pytest.mark.parametrize("stray", ["abc", "inf", "1.2.3", "12 kg"])
+@pytest.mark.parametrize("stray", ["abc", "inf", "1.2.3", "12 kg", "42731,00"])
 def test_a_text_among_numbers_is_no_reason_to_make_them_texts(stray):
     numbers = [str(i / 4) for i in range(40)]
     with pytest.raises(

@@ -94,6 +94,13 @@ def test_one_deep_picture_among_others_is_refused_before_training(tmp_path):
         open_source(f"folder:{tmp_path}")
 
 
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+def test_deep_pictures_are_found_by_their_headers(tmp_path, name):
+    Image.fromarray(np.full((4, 4), 1000, np.uint16)).save(tmp_path / name)
+    with pytest.raises(UserError, match="has more than 8 bits"):
+        header(name, tmp_path / name)
+
+
 def test_a_colour_picture_of_16_bits_is_refused(tmp_path):
     """Pillow reads it as 8 bits without a word."""
     import struct
@@ -123,6 +130,8 @@ def test_what_is_not_read_is_counted(tmp_path, caplog):
     (tmp_path / "all/train/a/2.heic").write_bytes(b"")
     (tmp_path / "all/train/a/3.heic").write_bytes(b"")
     (tmp_path / "all/readme").write_text("")
+    (tmp_path / "all/train/empty").mkdir()
+    (tmp_path / "all/train/.DS_Store").write_bytes(b"")
     (tmp_path / "__MACOSX").mkdir()
     (tmp_path / "__MACOSX/0.png").write_bytes(b"")
     frames = [Image.fromarray(np.full((4, 4), 90 * i, np.uint8)) for i in range(2)]
@@ -132,6 +141,7 @@ def test_what_is_not_read_is_counted(tmp_path, caplog):
     for said in (
         "2 .heic",
         "1 files without a suffix",
+        "1 folders without images",
         "1 pictures in val",
         "1 of 4 files hold several",
         "read from",

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from unsupjax.data import arrays, open_source
-from unsupjax.data.members import TEST, TRAIN, digest, keys
+from unsupjax.data.members import TEST, TRAIN, digest, keys, repeated
 from unsupjax.data.splits import ArraySplit
 from unsupjax.errors import UserError
 
@@ -80,6 +80,15 @@ def test_a_test_split_of_its_own_is_watched_too(save):
     assert len(source.test) == 9
     with pytest.raises(UserError, match="1 are gone, and 0 are new"):
         open_source(save(X, x_train=X, x_test=X[:8]), known=source.members())
+
+
+def test_test_examples_that_are_training_examples_are_counted(save):
+    assert repeated(open_source(save(X, x_train=X[:40], x_test=X[35:])).members()) == 5
+    x = np.repeat(np.arange(20.0)[:, None], 3, axis=1)
+    twice = open_source(save(np.concatenate([x, x]))).members()
+    assert repeated(twice) == sum(
+        k in set(twice.keys[twice.parts == TRAIN]) for k in twice.keys[twice.parts == TEST]
+    )
 
 
 def test_a_folder_that_grew(tmp_path):

@@ -14,7 +14,7 @@ from unsupjax.errors import UserError, nearest
 
 # What stands for a number that is missing, in capitals or not.
 NOT_OBSERVED = (
-    "", "nan", "na", "n/a", "?", "null", "none", "nil", "nat", "<na>", "#n/a", "#na", "-nan", "-", "--", ".",
+    "", "nan", "na", "n/a", "?", "null", "none", "nil", "nat", "<na>", "<null>", "#n/a", "#na", "-nan", "-", "--", ".",
 )  # fmt: skip
 LARGEST = float(np.finfo(np.float32).max)
 FEW = 10  # numbers without a fraction that take at most so many values are categories

@@ -39,6 +39,12 @@ def members(parts: Parts, train: np.ndarray, test: np.ndarray | None) -> Members
     return Members(keys(parts.train), where, tests)
 
 
+def repeated(found: Members) -> int:
+    """How many test examples are training examples too."""
+    tests = np.concatenate([found.keys[found.parts == TEST], found.tests])
+    return int(np.isin(tests, found.keys[found.parts == TRAIN]).sum())
+
+
 def digest(found: Members) -> str:
     """The SHA-256 of all keys and where they went."""
     return hashlib.sha256(b"".join(np.ascontiguousarray(a).tobytes() for a in found)).hexdigest()

@@ -12,7 +12,7 @@ import ml_collections
 from unsupjax.data import kinds
 from unsupjax.data.feeds import Feed
 from unsupjax.data.kinds import Kind, Table
-from unsupjax.data.members import Members, digest
+from unsupjax.data.members import Members, digest, repeated
 from unsupjax.errors import UserError
 from unsupjax.evaluate import summary
 from unsupjax.parallel.hardware import memory, peak_flops
@@ -62,6 +62,10 @@ def fit(config: ml_collections.ConfigDict, folder: str | pathlib.Path) -> dict[s
                 workdir.write_json(folder / workdir.CONFIG, planned.record)
                 if known == (None, None) or not (folder / workdir.MODEL).exists():
                     members = experiment.source.members()
+                    if again := repeated(members):
+                        say(
+                            f"{again} of the test examples are training examples as well, with the same values"
+                        )
                     workdir.write_members(folder, members)
                     workdir.write_json(folder / workdir.MODEL, _model(experiment, digest(members)))
         return _run(experiment, run, feed, folder)

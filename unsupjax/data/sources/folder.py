@@ -165,7 +165,10 @@ def _images(source: str, folder: str, root: str, unread: collections.Counter) ->
     for entry in _entries(source, folder, root):
         if entry.is_dir():
             if entry.name not in NOT_DATA:
-                yield from _images(source, entry.path, root, unread)
+                found = list(_images(source, entry.path, root, unread))
+                if not found:
+                    unread["folders without images"] += 1
+                yield from found
         elif _is_image(source, entry):
             yield entry.path
         else:
