@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from unsupjax.errors import UserError
-from unsupjax.evaluate import FIGURES, learning_curves
+from unsupjax.evaluate import FIGURES, OF_DATA, learning_curves
 from unsupjax.evaluate.figures.curves import read_curves
 from unsupjax.evaluate.figures.embedding import embed
 from unsupjax.evaluate.figures.pictures import mosaic
@@ -18,7 +18,6 @@ from unsupjax.evaluate.subject import random_subset
 
 SETTINGS = {
     "clustering_panels": {"plane": "pca", "algorithms": ("kmeans", "dbscan")},
-    "scores": {"normal_label": 5},
     "tsne": {"examples": 60},
 }
 
@@ -73,7 +72,7 @@ def test_labels_are_asked_for_by_name(subject, tmp_path, name):
 
 @pytest.mark.parametrize(
     ("name", "what"),
-    [(name, what) for name in FIGURES for what in FIGURES[name].needs if what != "labels"],
+    [(name, what) for name in FIGURES for what in FIGURES[name].needs if what not in OF_DATA],
 )
 def test_what_the_method_lacks_is_named(subject, tmp_path, name, what):
     without = subject._replace(method=subject.method._replace(**{what: None}))

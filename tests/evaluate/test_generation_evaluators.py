@@ -363,7 +363,7 @@ def test_the_encoder_of_a_run_is_exported(tmp_path, monkeypatch, capsys):
     exports.main()
     loaded = reference.load(str(tmp_path / "mine.npz"))
     assert loaded.label in capsys.readouterr().out
-    x = np.asarray(prepared.source.test[0][0])[None].astype(np.float32)
+    x = np.asarray(prepared.source.test[0][0])[None].astype(np.float32) / 255
     np.testing.assert_allclose(loaded.encode(x), prepared.method.encode(state, x), rtol=1e-2, atol=1e-2)
     other = prepared.method._replace(encode=lambda state, x: 1.1 * prepared.method.encode(state, x))
     monkeypatch.setattr(exports, "load", lambda folder: (prepared._replace(method=other), state))

@@ -311,7 +311,7 @@ def test_parameters_that_are_not_finite_are_never_saved(tmp_path, monkeypatch):
 
 
 def test_standardisation_is_that_of_the_training_run(tmp_path):
-    """A table that changed after training is judged with the statistics that the model was trained on."""
+    """A table that changed after training is refused, or judged with the statistics of the training."""
     rng = np.random.default_rng(0)
     path = tmp_path / "table.npz"
     np.savez(path, x=rng.normal(5, 2, (200, 6)).astype(np.float32))
@@ -322,7 +322,10 @@ def test_standardisation_is_that_of_the_training_run(tmp_path):
     )
     before = fit(config, tmp_path / "run")
     np.savez(path, x=rng.normal(500, 2, (200, 6)).astype(np.float32))
-    after = evaluate(tmp_path / "run")
+    with pytest.raises(UserError, match="of 200 examples 200 are gone, and 200 are new"):
+        evaluate(tmp_path / "run")
+    config.data.changed = "keep"
+    after = fit(config, tmp_path / "run")
     assert after["reconstruction_mse"] > 100 * before["reconstruction_mse"]
 
 

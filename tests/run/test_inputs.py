@@ -77,6 +77,7 @@ def test_judges_and_figures_find_the_same(small, tmp_path, monkeypatch):
     figures = ("samples", "reconstructions", "interpolations", "pca")
     evaluate = {"run": names, "figures": figures, "train_examples": 300, "test_examples": 90} | arguments
     config = tiny(10, evaluate=evaluate)
+    config.data.update(normal_label=(3,), contaminated=True)
     read = fit(config, tmp_path / "read")
     monkeypatch.setattr(inputs, "HELD_BYTES", 2**30)
     held = fit(ConfigDict(config.to_dict()), tmp_path / "held")

@@ -47,7 +47,11 @@ def test_the_kind_and_the_names_lie_beside_the_checkpoints(digits_run):
     model = workdir.read_model(digits_run[0])
     assert kinds.from_json(model["kind"]) == kinds.Images((8, 8, 1))
     assert model["class_names"] == list("0123456789")
-    assert model["facts"] == {"examples": 1438, "total_steps": 10} and model["format"] == 1
+    facts = {"examples": 1438, "total_steps": 10, "members": model["facts"]["members"]}
+    assert model["facts"] == facts and model["format"] == 1
+    assert (workdir.read_members(digits_run[0], facts["members"]).parts == 0).sum() == 1438
+    with pytest.raises(UserError, match=r"members.npz is not the one .* put that one back"):
+        workdir.read_members(digits_run[0], "another")
 
 
 def test_evaluation_again_compiles_nothing(digits_run):

@@ -74,7 +74,10 @@ def refused(train_py, monkeypatch, tmp_path):
             "--config.evaluate.modes.n: no list of config.evaluate names 'modes'; add it",
         ),
         (["--config.evaluate.tsne.perplexty=3", "--config.evaluate.figures=('tsne',)"], "perplexity"),
-        (["--config.data.label_column=y"], "config.data.label_column='y' is for csv sources, not 'digits'"),
+        (
+            ["--config.data.label_column=y"],
+            "config.data.label_column='y' is for arrow and csv and parquet sources, not 'digits'",
+        ),
     ],
 )
 def test_bad_input_is_one_clear_error(arguments, message, refused):

@@ -15,7 +15,7 @@ import ml_collections
 
 from unsupjax import arrays
 from unsupjax.data.members import Members
-from unsupjax.data.members import digest as members_digest
+from unsupjax.data.members import digest as digest_of
 from unsupjax.errors import UserError
 
 CONFIG = "config.json"
@@ -150,9 +150,8 @@ def write_members(workdir: pathlib.Path, members: Members) -> None:
 def read_members(workdir: pathlib.Path, wanted: str) -> Members:
     """What `write_members` wrote; UserError where it has not the digest that `model.json` tells."""
     found, _ = arrays.load(workdir / MEMBERS)
-    if set(found) != set(Members._fields) or (
-        (members := Members(**found)) and members_digest(members) != wanted
-    ):
+    members = Members(**found) if set(found) == set(Members._fields) else None
+    if members is None or digest_of(members) != wanted:
         raise UserError(
             f"{workdir / MEMBERS} is not the one that the checkpoints there were written with; put that one back"
         )
