@@ -9,8 +9,9 @@ from sklearn.datasets import make_blobs, make_moons
 
 from unsupjax import cluster
 from unsupjax.cluster.dbscan import _hooked
-from unsupjax.cluster.tiles import float64, near_pairs, spatial_order, squared_distances, tiled
+from unsupjax.cluster.tiles import float64, near_pairs, spatial_order, tiled
 from unsupjax.errors import UserError
+from unsupjax.numerics.differences import squared_distances
 
 
 def assert_same(x, eps, min_samples=5, block=64):

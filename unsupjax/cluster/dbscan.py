@@ -10,9 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from unsupjax.cluster.tiles import Tiles, float64, near_pairs, spatial_order, squared_distances, tiled
+from unsupjax.cluster.tiles import Tiles, float64, near_pairs, spatial_order, tiled
 from unsupjax.errors import UserError
 from unsupjax.numerics import checks
+from unsupjax.numerics.differences import squared_distances
 
 _NONE = np.iinfo(np.int32).max  # above every index: what a minimum over nothing gives
 

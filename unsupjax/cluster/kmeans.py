@@ -216,9 +216,9 @@ def _farthest(x, units, weights, labels, k, metric, axis_name):
 
     def to_own(rows, x, labels):
         def body(out, start, fresh):
-            p, _ = nearest.points(nearest.tile(x, start, rows), units, metric, False)
-            own = nearest.tile(labels, start, rows)
-            return nearest.put(out, nearest.pair_distances(p, units.w[own], metric, None), start)
+            p = nearest.points(nearest.tile(x, start, rows), units.shift, metric, False)
+            own = units.codebook[nearest.tile(labels, start, rows)]
+            return nearest.put(out, nearest.pair_distances(p, own, metric), start)
 
         return None, nearest.fold(body, jnp.zeros_like(x, jnp.float32, (len(x),)), len(x), rows)
 
@@ -227,7 +227,7 @@ def _farthest(x, units, weights, labels, k, metric, axis_name):
     values, index = jax.lax.top_k(jnp.where(mass > 0, distance, -1.0), min(k, len(x)))
     gather = lambda a: all_gather(a, axis_name)
     values = gather(values)
-    p, _ = nearest.points(x[index], units, metric, False)
+    p = nearest.points(x[index], units.shift, metric, False).moved
     p, own, mass = gather(p), gather(labels[index]), gather(mass[index])
     if len(values) < k:
         raise ValueError(f"k={k} clusters of {len(values)} rows")

@@ -47,8 +47,8 @@ def best_two(map: Map, x: jax.Array, missing: bool = False) -> jax.Array:
 
     def search(rows, x):
         def body(out, start, fresh):
-            p, observed = nearest.points(nearest.tile(x, start, rows), units, map.metric, missing)
-            values = nearest.scores(p, units, map.metric, observed, "highest")
+            p = nearest.points(nearest.tile(x, start, rows), units.shift, map.metric, missing)
+            values, _ = nearest.sure_scores(p, units, map.metric)
             first, _ = nearest.lowest(values)
             second, _ = nearest.lowest(jnp.where(jnp.arange(k)[:, None] == first[None], jnp.inf, values))
             return nearest.put(out, jnp.stack([first, second], axis=1), start)
@@ -120,10 +120,9 @@ def distortion(
 
     def total(rows, x):
         def body(total, start, fresh):
-            p, observed = nearest.points(nearest.tile(x, start, rows), units, map.metric, missing)
-            values = nearest.scores(p, units, map.metric, observed, "highest")
-            first, _ = nearest.lowest(values)
-            squared, _ = nearest.expanded(p, values, map.metric, observed)
+            p = nearest.points(nearest.tile(x, start, rows), units.shift, map.metric, missing)
+            squared, _ = nearest.to_all(p, units, map.metric)
+            first, _ = nearest.lowest(squared)
             return total + jnp.sum(jnp.where(fresh[None], weights[:, first] * squared, 0.0))
 
         return nearest.fold(body, jnp.zeros_like(x, jnp.float32, ()), x.shape[0], rows), None
