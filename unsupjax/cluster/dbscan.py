@@ -30,11 +30,18 @@ class Result(NamedTuple):
     core: np.ndarray
 
 
-def fit(x: np.ndarray, *, eps: float, min_samples: int = 5, block: int = 256) -> Result:
+def fit(
+    x: np.ndarray,
+    *,
+    eps: float,
+    min_samples: int = 5,
+    weights: np.ndarray | None = None,
+    block: int = 256,
+) -> Result:
     r"""DBSCAN with Euclidean distances.
 
-    A row is a core point if :math:`|\{j : \|x_i - x_j\| \le \varepsilon\}|`, itself counted, is at least
-    `min_samples`. Core points within eps of one another share a cluster; clusters are numbered by their first
+    A row is a core point if :math:`|\{j : \|x_i - x_j\| \le \varepsilon\}|`, itself counted, or the sum of the
+    weights of these rows, is at least `min_samples`. Core points within eps of one another share a cluster; clusters are numbered by their first
     core point. Any other row joins the lowest-numbered cluster that has a core point within eps of it, or is
     noise. These are the core points and the labels of scikit-learn's `DBSCAN`; distances that differ from eps
     by round-off alone may fall on either side of it there.
@@ -46,10 +53,13 @@ def fit(x: np.ndarray, *, eps: float, min_samples: int = 5, block: int = 256) ->
         x: `[N, D]`, real numbers; compared in float64.
         eps: the radius, in the units of x; `suggest_eps` gives a first guess.
         min_samples: rows within eps that make a core point, itself counted.
+        weights: of the rows, `[N]`, how many rows each counts for; None: 1 each. A negative one keeps its
+            neighbours from being core points.
         block: rows a tile; no result depends on it. A few thousand keep a GPU busier.
 
     Raises:
-        UserError: x is not a finite table; eps is not positive; min_samples or block is below 1.
+        UserError: x is not a finite table; eps is not positive; min_samples or block is below 1; weights are not one
+            finite number for each row.
     """
     x = checks.rows(x, "dbscan").astype(np.float64, copy=False)
     if not 0 < eps < np.inf:
@@ -58,6 +68,7 @@ def fit(x: np.ndarray, *, eps: float, min_samples: int = 5, block: int = 256) ->
         if value < 1:
             raise UserError(f"dbscan: {name}={value} must be at least 1")
     eps, n, block = float(eps), len(x), min(block, len(x))
+    mass = np.ones(n, np.int32) if weights is None else _mass(weights, n)
     order = spatial_order(x, block)
 
     def tiles_of(index: np.ndarray) -> Tiles:
@@ -65,7 +76,7 @@ def fit(x: np.ndarray, *, eps: float, min_samples: int = 5, block: int = 256) ->
 
     with float64():
         everything = tiles_of(order)
-        dense = _counted(everything, eps)[:n] >= min_samples
+        dense = _counted(everything, mass[order], eps)[:n] >= min_samples
         inner, outer = order[dense], order[~dense]
         labels, core = np.full(n, -1, np.int32), np.zeros(n, bool)
         core[inner] = True
@@ -78,21 +89,37 @@ def fit(x: np.ndarray, *, eps: float, min_samples: int = 5, block: int = 256) ->
     return Result(labels, core)
 
 
-def _counted(tiles: Tiles, eps: float) -> np.ndarray:
-    """How many points lie within eps of each, itself counted: int32 `[T * block]`."""
-    counts = jnp.zeros((tiles.x.shape[0], tiles.x.shape[2]), jnp.int32)
+def _mass(weights: np.ndarray, n: int) -> np.ndarray:
+    """Weights of n rows, checked: float64 `[N]`."""
+    if np.shape(weights) != (n,):
+        raise UserError(f"dbscan: {n} rows but weights of shape {np.shape(weights)}; give one to each row")
+    mass = np.asarray(weights, np.float64)
+    if not np.isfinite(mass).all():
+        raise UserError("dbscan: weights hold NaN or infinity; give one finite number to each row")
+    return mass
+
+
+def _counted(tiles: Tiles, mass: np.ndarray, eps: float) -> np.ndarray:
+    """The mass `[N]` of all points within eps of each, itself counted: `[T * block]` of the dtype of `mass`."""
+    shape = tiles.x.shape[0], tiles.x.shape[2]
+    padded = np.zeros(shape, mass.dtype)
+    padded.reshape(-1)[: len(mass)] = mass
+    counts, padded = jnp.zeros(shape, mass.dtype), jnp.asarray(padded)
     for pairs, n_pairs in near_pairs(tiles, tiles, eps):
-        counts = _count(counts, tiles.x, pairs, n_pairs, eps**2)
+        counts = _count(counts, tiles.x, padded, pairs, n_pairs, eps**2)
     return np.asarray(counts).reshape(-1)
 
 
 @jax.jit
-def _count(counts: jax.Array, x: jax.Array, pairs: jax.Array, n_pairs: int, limit: float) -> jax.Array:
+def _count(
+    counts: jax.Array, x: jax.Array, mass: jax.Array, pairs: jax.Array, n_pairs: int, limit: float
+) -> jax.Array:
     def add(p, counts):
         i, j = pairs[p]
         near = squared_distances(x[i], x[j], limit) <= limit
-        counts = counts.at[i].add(near.sum(axis=1, dtype=jnp.int32))
-        return counts.at[j].add(jnp.where(i == j, 0, near.sum(axis=0, dtype=jnp.int32)))
+        sum_where = lambda near, mass, axis: jnp.where(near, mass, 0).sum(axis=axis, dtype=mass.dtype)
+        counts = counts.at[i].add(sum_where(near, mass[j][None, :], 1))
+        return counts.at[j].add(jnp.where(i == j, 0, sum_where(near, mass[i][:, None], 0)))
 
     return jax.lax.fori_loop(0, n_pairs, add, counts)
 
