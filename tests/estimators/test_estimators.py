@@ -192,6 +192,11 @@ def test_dbscan_is_scikit_learns():
     np.testing.assert_array_equal(ours.labels_, peer.labels_)
     np.testing.assert_array_equal(ours.core_sample_indices_, peer.core_sample_indices_)
     np.testing.assert_array_equal(ours.components_, peer.components_)
+    weights = np.random.default_rng(0).integers(0, 3, len(x))
+    found = DBSCAN(eps=0.6, min_samples=4).fit_predict(x, sample_weight=weights)
+    expected = peers.DBSCAN(eps=0.6, min_samples=4).fit_predict(x, sample_weight=weights)
+    np.testing.assert_array_equal(found, expected)
+    assert (found != ours.labels_).any()
 
 
 @pytest.mark.parametrize(

@@ -40,11 +40,11 @@ def fit(
 ) -> Result:
     r"""DBSCAN with Euclidean distances.
 
-    A row is a core point if :math:`|\{j : \|x_i - x_j\| \le \varepsilon\}|`, itself counted, or the sum of the
-    weights of these rows, is at least `min_samples`. Core points within eps of one another share a cluster; clusters are numbered by their first
-    core point. Any other row joins the lowest-numbered cluster that has a core point within eps of it, or is
-    noise. These are the core points and the labels of scikit-learn's `DBSCAN`; distances that differ from eps
-    by round-off alone may fall on either side of it there.
+    A row is a core point if :math:`|\{j : \|x_i - x_j\| \le \varepsilon\}|`, itself counted, or the sum of the weights
+    of these rows, is at least `min_samples`. Core points within eps of one another share a cluster; clusters are
+    numbered by their first core point. Any other row joins the lowest-numbered cluster that has a core point within eps
+    of it, or is noise. These are the core points and the labels of scikit-learn's `DBSCAN`; distances that differ from
+    eps by round-off alone may fall on either side of it there.
 
     Time is O(N^2 D) in the worst case, less the pairs of tiles whose bounding boxes lie more than eps apart;
     memory O(N D + (N / block)^2 + block^2).
