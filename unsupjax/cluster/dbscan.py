@@ -68,7 +68,7 @@ def fit(
         if value < 1:
             raise UserError(f"dbscan: {name}={value} must be at least 1")
     eps, n, block = float(eps), len(x), min(block, len(x))
-    mass = np.ones(n, np.int32) if weights is None else _mass(weights, n)
+    mass = None if weights is None else _mass(weights, n)
     order = spatial_order(x, block)
 
     def tiles_of(index: np.ndarray) -> Tiles:
@@ -76,7 +76,7 @@ def fit(
 
     with float64():
         everything = tiles_of(order)
-        dense = _counted(everything, mass[order], eps)[:n] >= min_samples
+        dense = _counted(everything, None if mass is None else mass[order], eps)[:n] >= min_samples
         inner, outer = order[dense], order[~dense]
         labels, core = np.full(n, -1, np.int32), np.zeros(n, bool)
         core[inner] = True
@@ -99,12 +99,13 @@ def _mass(weights: np.ndarray, n: int) -> np.ndarray:
     return mass
 
 
-def _counted(tiles: Tiles, mass: np.ndarray, eps: float) -> np.ndarray:
-    """The mass `[N]` of all points within eps of each, itself counted: `[T * block]` of the dtype of `mass`."""
-    shape = tiles.x.shape[0], tiles.x.shape[2]
-    padded = np.zeros(shape, mass.dtype)
-    padded.reshape(-1)[: len(mass)] = mass
-    counts, padded = jnp.zeros(shape, mass.dtype), jnp.asarray(padded)
+def _counted(tiles: Tiles, mass: np.ndarray | None, eps: float) -> np.ndarray:
+    """How many points lie within eps of each, itself counted: int32 `[T * block]`; or their mass `[N]`, float64."""
+    shape, padded = (tiles.x.shape[0], tiles.x.shape[2]), None
+    if mass is not None:
+        padded = np.zeros(shape)
+        padded.reshape(-1)[: len(mass)] = mass
+    counts = jnp.zeros(shape, jnp.int32 if mass is None else jnp.float64)
     for pairs, n_pairs in near_pairs(tiles, tiles, eps):
         counts = _count(counts, tiles.x, padded, pairs, n_pairs, eps**2)
     return np.asarray(counts).reshape(-1)
@@ -112,14 +113,15 @@ def _counted(tiles: Tiles, mass: np.ndarray, eps: float) -> np.ndarray:
 
 @jax.jit
 def _count(
-    counts: jax.Array, x: jax.Array, mass: jax.Array, pairs: jax.Array, n_pairs: int, limit: float
+    counts: jax.Array, x: jax.Array, mass: jax.Array | None, pairs: jax.Array, n_pairs: int, limit: float
 ) -> jax.Array:
     def add(p, counts):
         i, j = pairs[p]
         near = squared_distances(x[i], x[j], limit) <= limit
-        sum_where = lambda near, mass, axis: jnp.where(near, mass, 0).sum(axis=axis, dtype=mass.dtype)
-        counts = counts.at[i].add(sum_where(near, mass[j][None, :], 1))
-        return counts.at[j].add(jnp.where(i == j, 0, sum_where(near, mass[i][:, None], 0)))
+        near_j = near if mass is None else jnp.where(near, mass[j][None, :], 0)
+        near_i = near if mass is None else jnp.where(near, mass[i][:, None], 0)
+        counts = counts.at[i].add(near_j.sum(axis=1, dtype=counts.dtype))
+        return counts.at[j].add(jnp.where(i == j, 0, near_i.sum(axis=0, dtype=counts.dtype)))
 
     return jax.lax.fori_loop(0, n_pairs, add, counts)
 

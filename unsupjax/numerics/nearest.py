@@ -154,11 +154,15 @@ def row_terms(points: Points, metric: str) -> jax.Array:
     return jnp.full_like(points.moved[:, 0], 0.5 if metric == "cosine" else 0.0)
 
 
-def closest(points: Points, units: Units, metric: str, precision: str) -> tuple[jax.Array, jax.Array]:
+def closest(
+    given: Callable[[], Points], units: Units, metric: str, precision: str
+) -> tuple[jax.Array, jax.Array]:
     """The nearest unit of each point, int32 `[B]`, the lowest on a tie, and half its squared distance, `[B]`.
 
-    "manhattan" gives the distance. What was observed is all that counts, and is not scaled up.
+    "manhattan" gives the distance. What was observed is all that counts, and is not scaled up. The points are given
+    by a function, so that the second look takes its own: what it needs is then not written where it is not taken.
     """
+    points = given()
     values = scores(points, units, metric, precision)
     index, least = lowest(values)
     if metric == "manhattan":
@@ -168,6 +172,7 @@ def closest(points: Points, units: Units, metric: str, precision: str) -> tuple[
     far = terms > _FAR * half
 
     def again():
+        points = given()
         limit = least + _roundoff(points.x.shape[1]) * (10 * terms + 6 * half)
         several = jnp.sum(values <= limit[None], axis=0) > 1
         settled = _settled(index, far & several, points, units, metric)
@@ -377,8 +382,9 @@ def find(
 
     def search(rows, x):
         def body(carry, start, fresh):
-            p = points(tile(x, start, rows), units.shift, metric, missing)
-            index, _ = closest(p, units, metric, precision)
+            given = lambda: points(tile(x, start, rows), units.shift, metric, missing)
+            index, _ = closest(given, units, metric, precision)
+            p = given()
             distance = pair_distances(p, units.codebook[index], metric)
             return put(carry[0], index, start), put(carry[1], distance, start)
 
@@ -446,8 +452,9 @@ def _accumulated(
 
     def body(carry, start, fresh):
         totals, indices = carry
-        p = points(tile(x, start, rows), units.shift, metric, missing)
-        index, half = closest(p, units, metric, precision)
+        given = lambda: points(tile(x, start, rows), units.shift, metric, missing)
+        index, half = closest(given, units, metric, precision)
+        p = given()
         weight = (
             fresh.astype(jnp.float32) if weights is None else jnp.where(fresh, tile(weights, start, rows), 0)
         )
