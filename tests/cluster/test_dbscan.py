@@ -9,16 +9,17 @@ from sklearn.datasets import make_blobs, make_moons
 
 from unsupjax import cluster
 from unsupjax.cluster.dbscan import _hooked
-from unsupjax.cluster.tiles import float64, near_pairs, spatial_order, squared_distances, tiled
+from unsupjax.cluster.tiles import float64, near_pairs, spatial_order, tiled
 from unsupjax.errors import UserError
+from unsupjax.numerics.differences import squared_distances
 
 
-def assert_same(x, eps, min_samples=5, block=64):
+def assert_same(x, eps, min_samples=5, block=64, weights=None):
     """Compares the two; returns the labels."""
-    expected = DBSCAN(eps=eps, min_samples=min_samples).fit(x)
+    expected = DBSCAN(eps=eps, min_samples=min_samples).fit(x, sample_weight=weights)
     core = np.zeros(len(x), bool)
     core[expected.core_sample_indices_] = True
-    result = cluster.dbscan.fit(x, eps=eps, min_samples=min_samples, block=block)
+    result = cluster.dbscan.fit(x, eps=eps, min_samples=min_samples, weights=weights, block=block)
     assert result.labels.dtype == np.int32 and result.core.dtype == bool
     np.testing.assert_array_equal(result.core, core)
     np.testing.assert_array_equal(result.labels, expected.labels_)
@@ -180,3 +181,36 @@ def test_suggested_eps_of_a_lattice_is_its_spacing():
 def test_refusals(call, message):
     with pytest.raises(UserError, match=message):
         call(blobs(50, 2))
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.float64])
+def test_weights_are_those_of_scikit_learn(dtype):
+    """Some are zero, some negative; quarters, so that no sum rounds."""
+    x, weights = blobs(300, 2), np.random.default_rng(0).integers(-8, 20, 300).astype(dtype)
+    weights = weights / 4 if dtype == np.float64 else weights
+    labels = assert_same(x, 0.5, weights=weights)
+    assert labels.max() >= 2 and (labels != cluster.dbscan.fit(x, eps=0.5, block=64).labels).any()
+
+
+def test_a_weight_counts_for_so_many_rows():
+    x, times = blobs(120, 2), np.random.default_rng(1).integers(1, 4, 120)
+    whole = cluster.dbscan.fit(np.repeat(x, times, axis=0), eps=0.5, block=64)
+    weighted = cluster.dbscan.fit(x, eps=0.5, weights=times, block=64)
+    np.testing.assert_array_equal(np.repeat(weighted.labels, times), whole.labels)
+    np.testing.assert_array_equal(np.repeat(weighted.core, times), whole.core)
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [(np.ones(4), r"5 rows but weights of shape \(4,\)"), ([1, 1, 1, 1, np.inf], "NaN")],
+)
+def test_weights_that_are_none_are_refused(weights, message):
+    with pytest.raises(UserError, match=message):
+        cluster.dbscan.fit(np.eye(5), eps=1, weights=weights)
+
+
+def test_far_outliers_move_no_row():
+    x = np.round(blobs(200, 3), 2)
+    x[::40] = 1e9 + np.arange(5)[:, None]
+    x[7, 1] = -9999
+    assert assert_same(x, 1.0).max() >= 2

@@ -78,6 +78,17 @@ def test_hdbscan_is_scikit_learns(dtype):
     np.testing.assert_array_equal(other.labels, expected.labels_)
 
 
+def test_hdbscan_of_one_cluster():
+    """Without the root of the tree scikit-learn finds noise, or splits."""
+    x = np.random.default_rng(3).normal(size=(150, 2))
+    for single in (False, True):
+        result = cluster.hdbscan.fit(x, min_cluster_size=20, allow_single_cluster=single)
+        peer = HDBSCAN(min_cluster_size=20, min_samples=20, allow_single_cluster=single, copy=True).fit(x)
+        np.testing.assert_array_equal(result.labels, peer.labels_)
+        np.testing.assert_array_equal(result.probabilities, peer.probabilities_)
+        assert (result.labels == 0).any() == single
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

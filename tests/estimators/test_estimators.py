@@ -84,6 +84,28 @@ def test_data_far_from_zero_and_of_any_magnitude(estimator, scale, offset):
     np.testing.assert_allclose((units(moved) - offset) / scale, units(near), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("far", [3e5, -2e9])
+@pytest.mark.parametrize("missing", [False, True])
+def test_one_far_row_blurs_nothing(far, missing):
+    """Labels are the nearest centres or units, as exactly as float32 holds distances."""
+    x, _ = blobs(200, 3)
+    x[150, 1:] = far
+    if missing:
+        x[::7, 0] = np.nan
+        found = SOM(
+            1, 3, neighbourhood="bubble", end_radius=0.3, init="samples", missing=True, random_state=0
+        ).fit(x)
+    else:
+        found = KMeans(6, random_state=0).fit(x)
+        assert np.bincount(found.labels_).max() < 120
+    seen = ~np.isnan(x)
+    apart = np.where(seen[:, None], x[:, None] - found._units()[None], 0)
+    distances = np.sqrt(np.square(apart).sum(axis=-1) * 3 / seen.sum(axis=1, keepdims=True))
+    np.testing.assert_array_equal(found.predict(x), found.labels_)
+    chosen = np.take_along_axis(distances, found.labels_[:, None], axis=1)[:, 0]
+    np.testing.assert_allclose(chosen, distances.min(axis=1), rtol=1e-5)
+
+
 @pytest.mark.parametrize("seed", [0, 2, 5])
 def test_the_tolerance_does_not_see_the_padding(seed):
     x, _ = make_blobs(65, 3, centers=1, random_state=seed)
@@ -192,6 +214,11 @@ def test_dbscan_is_scikit_learns():
     np.testing.assert_array_equal(ours.labels_, peer.labels_)
     np.testing.assert_array_equal(ours.core_sample_indices_, peer.core_sample_indices_)
     np.testing.assert_array_equal(ours.components_, peer.components_)
+    weights = np.random.default_rng(0).integers(0, 3, len(x))
+    found = DBSCAN(eps=0.6, min_samples=4).fit_predict(x, sample_weight=weights)
+    expected = peers.DBSCAN(eps=0.6, min_samples=4).fit_predict(x, sample_weight=weights)
+    np.testing.assert_array_equal(found, expected)
+    assert (found != ours.labels_).any()
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import PartitionSpec
 
 from unsupjax import som
 from unsupjax.cluster import kmeans, seeding
 from unsupjax.numerics import nearest
 from unsupjax.numerics.principal import principal
+from unsupjax.parallel.mesh import AXIS, make_mesh
 from unsupjax.som import quality
 
 RNG = np.random.default_rng(0)
@@ -160,3 +162,64 @@ def test_sums_of_many_rows_stay_exact():
     totals, _ = jax.jit(nearest.accumulate)(x, units)
     mean = totals.sums[0, 0] / totals.counts[0] + nearest.prepare(units, "euclidean").shift[0]
     np.testing.assert_allclose(mean, 0.2, rtol=1e-4)
+
+
+def spread_out(kind, d):
+    """Rows `[900, D]` and units `[50, D]` that the expansion around any one centre would not rank."""
+    x, w = RNG.normal(size=(900, d)), RNG.normal(size=(50, d))
+    if kind == "one far unit":
+        x[:5], w[7] = 2e5 + RNG.normal(size=(5, d)), 2e5
+    if kind == "a sentinel":  # in a third of a column
+        x[::3, 0], w[::3, 0] = -99999, -99999
+    if kind == "two groups":
+        x[::2], w[::2] = x[::2] + 3e4, w[::2] + 3e4
+    return x.astype(np.float32), w.astype(np.float32)
+
+
+@pytest.mark.parametrize("kind", ["one far unit", "a sentinel", "two groups"])
+@pytest.mark.parametrize(("d", "missing"), [(2, False), (40, False), (7, True)])
+def test_far_units_blur_nothing(kind, d, missing, monkeypatch):
+    monkeypatch.setattr(nearest, "tile_rows", lambda n, k: min(n, 300))
+    x, w = spread_out(kind, d)
+    observed = RNG.random(x.shape) < (0.8 if missing else 2)
+    x = np.where(observed, x, np.nan)
+    expected = oracle(x, w, "euclidean", observed)
+    compare = jax.jit(
+        lambda x, w: (nearest.find(x, w, missing=missing), nearest.table(x, w, missing=missing))
+    )
+    (index, distance), table = compare(x, w)
+    np.testing.assert_array_equal(index, expected.argmin(axis=1))
+    np.testing.assert_allclose(distance, expected.min(axis=1), rtol=3e-6)
+    np.testing.assert_allclose(table, expected, rtol=3e-6)
+    totals, labels = nearest.accumulate(x, w, missing=missing)
+    np.testing.assert_array_equal(labels, index)
+    np.testing.assert_allclose(totals.distance, expected.min(axis=1).sum(), rtol=3e-6)
+    pairs = quality.best_two(som.Map(jnp.asarray(w), som.Grid(5, 10)), x, missing)
+    np.testing.assert_array_equal(pairs, np.argsort(expected, axis=1, kind="stable")[:, :2])
+
+
+def test_far_units_under_vmap_and_shard_map():
+    x, w = spread_out("two groups", 20)
+    x, best = x[:896], oracle(x[:896], w, "euclidean").argmin(axis=1)
+    many = jax.vmap(nearest.find, in_axes=(0, None))(x.reshape(2, 448, 20), w)[0]
+    np.testing.assert_array_equal(many.reshape(-1), best)
+    shared = PartitionSpec(AXIS)
+    find = jax.shard_map(lambda x: nearest.find(x, w), mesh=make_mesh(), in_specs=shared, out_specs=shared)
+    np.testing.assert_array_equal(jax.jit(find)(x)[0], best)
+
+
+def test_the_centre_stays_among_most_of_the_units():
+    w = RNG.normal(5000, 1, size=(40, 3)).astype(np.float32)
+    w[::6] = [1e6, -1e7, 1e8]
+    assert np.abs(nearest.center(w) - 5000).max() < 3
+    np.testing.assert_array_equal(nearest.center(np.array([[5.0], [7.0], [1e6]])) % 1, 0)
+
+
+def test_rows_and_units_without_direction_are_at_cosine_distance_one():
+    """scikit-learn's `cosine_distances`; the lowest of the units, which all tie."""
+    x, w = np.array([[0, 0], [0, 3], [1e30, 1e30]]), np.array([[0, 0], [0, -1], [1e-30, 1e-30]])
+    expected = [[1, 1, 1], [1, 2, 1 - 0.5**0.5], [1, 1 + 0.5**0.5, 0]]
+    np.testing.assert_allclose(nearest.table(x, w, metric="cosine"), expected, atol=1e-6)
+    index, distance = nearest.find(x, w, metric="cosine")
+    np.testing.assert_array_equal(index, [0, 2, 2])
+    np.testing.assert_allclose(distance, np.min(expected, axis=1), atol=1e-6)

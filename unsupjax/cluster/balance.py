@@ -62,8 +62,8 @@ def _prices(x: jax.Array, centers: jax.Array, *, passes: int) -> tuple[jax.Array
     rows = nearest.tile_rows(n, k)
 
     def costs(start):
-        p, _ = nearest.points(nearest.tile(x, start, rows), units, "euclidean", False)
-        return nearest.scores(p, units, "euclidean", None, "highest")  # [K, rows]
+        p = nearest.points(nearest.tile(x, start, rows), units.shift, "euclidean", False)
+        return nearest.scores(p, units, "euclidean", "highest")  # [K, rows]
 
     def masses(prices, temperature):
         def body(total, start, fresh):

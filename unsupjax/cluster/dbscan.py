@@ -10,9 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from unsupjax.cluster.tiles import Tiles, float64, near_pairs, spatial_order, squared_distances, tiled
+from unsupjax.cluster.tiles import Tiles, float64, near_pairs, spatial_order, tiled
 from unsupjax.errors import UserError
 from unsupjax.numerics import checks
+from unsupjax.numerics.differences import squared_distances
 
 _NONE = np.iinfo(np.int32).max  # above every index: what a minimum over nothing gives
 
@@ -29,14 +30,21 @@ class Result(NamedTuple):
     core: np.ndarray
 
 
-def fit(x: np.ndarray, *, eps: float, min_samples: int = 5, block: int = 256) -> Result:
+def fit(
+    x: np.ndarray,
+    *,
+    eps: float,
+    min_samples: int = 5,
+    weights: np.ndarray | None = None,
+    block: int = 256,
+) -> Result:
     r"""DBSCAN with Euclidean distances.
 
-    A row is a core point if :math:`|\{j : \|x_i - x_j\| \le \varepsilon\}|`, itself counted, is at least
-    `min_samples`. Core points within eps of one another share a cluster; clusters are numbered by their first
-    core point. Any other row joins the lowest-numbered cluster that has a core point within eps of it, or is
-    noise. These are the core points and the labels of scikit-learn's `DBSCAN`; distances that differ from eps
-    by round-off alone may fall on either side of it there.
+    A row is a core point if :math:`|\{j : \|x_i - x_j\| \le \varepsilon\}|`, itself counted, or the sum of the weights
+    of these rows, is at least `min_samples`. Core points within eps of one another share a cluster; clusters are
+    numbered by their first core point. Any other row joins the lowest-numbered cluster that has a core point within eps
+    of it, or is noise. These are the core points and the labels of scikit-learn's `DBSCAN`; distances that differ from
+    eps by round-off alone may fall on either side of it there.
 
     Time is O(N^2 D) in the worst case, less the pairs of tiles whose bounding boxes lie more than eps apart;
     memory O(N D + (N / block)^2 + block^2).
@@ -45,10 +53,13 @@ def fit(x: np.ndarray, *, eps: float, min_samples: int = 5, block: int = 256) ->
         x: `[N, D]`, real numbers; compared in float64.
         eps: the radius, in the units of x; `suggest_eps` gives a first guess.
         min_samples: rows within eps that make a core point, itself counted.
+        weights: of the rows, `[N]`, how many rows each counts for; None: 1 each. A negative one keeps its
+            neighbours from being core points.
         block: rows a tile; no result depends on it. A few thousand keep a GPU busier.
 
     Raises:
-        UserError: x is not a finite table; eps is not positive; min_samples or block is below 1.
+        UserError: x is not a finite table; eps is not positive; min_samples or block is below 1; weights are not one
+            finite number for each row.
     """
     x = checks.rows(x, "dbscan").astype(np.float64, copy=False)
     if not 0 < eps < np.inf:
@@ -57,6 +68,7 @@ def fit(x: np.ndarray, *, eps: float, min_samples: int = 5, block: int = 256) ->
         if value < 1:
             raise UserError(f"dbscan: {name}={value} must be at least 1")
     eps, n, block = float(eps), len(x), min(block, len(x))
+    mass = None if weights is None else _mass(weights, n)
     order = spatial_order(x, block)
 
     def tiles_of(index: np.ndarray) -> Tiles:
@@ -64,7 +76,7 @@ def fit(x: np.ndarray, *, eps: float, min_samples: int = 5, block: int = 256) ->
 
     with float64():
         everything = tiles_of(order)
-        dense = _counted(everything, eps)[:n] >= min_samples
+        dense = _counted(everything, None if mass is None else mass[order], eps)[:n] >= min_samples
         inner, outer = order[dense], order[~dense]
         labels, core = np.full(n, -1, np.int32), np.zeros(n, bool)
         core[inner] = True
@@ -77,21 +89,39 @@ def fit(x: np.ndarray, *, eps: float, min_samples: int = 5, block: int = 256) ->
     return Result(labels, core)
 
 
-def _counted(tiles: Tiles, eps: float) -> np.ndarray:
-    """How many points lie within eps of each, itself counted: int32 `[T * block]`."""
-    counts = jnp.zeros((tiles.x.shape[0], tiles.x.shape[2]), jnp.int32)
+def _mass(weights: np.ndarray, n: int) -> np.ndarray:
+    """Weights of n rows, checked: float64 `[N]`."""
+    if np.shape(weights) != (n,):
+        raise UserError(f"dbscan: {n} rows but weights of shape {np.shape(weights)}; give one to each row")
+    mass = np.asarray(weights, np.float64)
+    if not np.isfinite(mass).all():
+        raise UserError("dbscan: weights hold NaN or infinity; give one finite number to each row")
+    return mass
+
+
+def _counted(tiles: Tiles, mass: np.ndarray | None, eps: float) -> np.ndarray:
+    """How many points lie within eps of each, itself counted: int32 `[T * block]`; or their mass `[N]`, float64."""
+    shape, padded = (tiles.x.shape[0], tiles.x.shape[2]), None
+    if mass is not None:
+        padded = np.zeros(shape)
+        padded.reshape(-1)[: len(mass)] = mass
+    counts = jnp.zeros(shape, jnp.int32 if mass is None else jnp.float64)
     for pairs, n_pairs in near_pairs(tiles, tiles, eps):
-        counts = _count(counts, tiles.x, pairs, n_pairs, eps**2)
+        counts = _count(counts, tiles.x, padded, pairs, n_pairs, eps**2)
     return np.asarray(counts).reshape(-1)
 
 
 @jax.jit
-def _count(counts: jax.Array, x: jax.Array, pairs: jax.Array, n_pairs: int, limit: float) -> jax.Array:
+def _count(
+    counts: jax.Array, x: jax.Array, mass: jax.Array | None, pairs: jax.Array, n_pairs: int, limit: float
+) -> jax.Array:
     def add(p, counts):
         i, j = pairs[p]
         near = squared_distances(x[i], x[j], limit) <= limit
-        counts = counts.at[i].add(near.sum(axis=1, dtype=jnp.int32))
-        return counts.at[j].add(jnp.where(i == j, 0, near.sum(axis=0, dtype=jnp.int32)))
+        near_j = near if mass is None else jnp.where(near, mass[j][None, :], 0)
+        near_i = near if mass is None else jnp.where(near, mass[i][:, None], 0)
+        counts = counts.at[i].add(near_j.sum(axis=1, dtype=counts.dtype))
+        return counts.at[j].add(jnp.where(i == j, 0, near_i.sum(axis=0, dtype=counts.dtype)))
 
     return jax.lax.fori_loop(0, n_pairs, add, counts)
 

@@ -20,7 +20,9 @@ class Result(NamedTuple):
     probabilities: np.ndarray
 
 
-def fit(x: np.ndarray, *, min_cluster_size: int = 5, min_samples: int = 0) -> Result:
+def fit(
+    x: np.ndarray, *, min_cluster_size: int = 5, min_samples: int = 0, allow_single_cluster: bool = False
+) -> Result:
     r"""HDBSCAN with Euclidean distances, by scikit-learn.
 
     Single linkage under the mutual reachability :math:`\max(c(x), c(y), \|x - y\|)`, where c is the distance to the
@@ -32,6 +34,8 @@ def fit(x: np.ndarray, *, min_cluster_size: int = 5, min_samples: int = 0) -> Re
         x: `[N, D]`, real numbers.
         min_cluster_size: fewer rows than this are noise, at least 2.
         min_samples: neighbours that make a density; more leave more noise. 0 means `min_cluster_size`.
+        allow_single_cluster: the root of the tree, which holds all rows, may be a cluster too: where they are one.
+            Without it rows that are one cluster are split or are all noise.
 
     Raises:
         UserError: x is not a finite table; min_cluster_size is below 2; min_samples is negative or above N.
@@ -51,5 +55,10 @@ def fit(x: np.ndarray, *, min_cluster_size: int = 5, min_samples: int = 0) -> Re
             f"{neighbours} neighbours, which must be from 1 to the {len(x)} rows, at least two of them"
         )
     # The array is our own copy already; scikit-learn warns where `copy` is left to a default that will change.
-    found = HDBSCAN(min_cluster_size=min_cluster_size, min_samples=neighbours, copy=False).fit(x)
+    found = HDBSCAN(
+        min_cluster_size=min_cluster_size,
+        min_samples=neighbours,
+        allow_single_cluster=allow_single_cluster,
+        copy=False,
+    ).fit(x)
     return Result(found.labels_.astype(np.int32), found.probabilities_)

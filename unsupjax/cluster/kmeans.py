@@ -5,8 +5,10 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from unsupjax.cluster.seeding import SEEDINGS
+from unsupjax.errors import UserError
 from unsupjax.numerics import checks, nearest
 from unsupjax.parallel.collectives import all_gather, pmean, psum
 
@@ -67,7 +69,8 @@ def fit(
             devices in each iteration.
 
     Raises:
-        UserError: x is no table of finite numbers, naming the first bad row (whose values are not seen under `jit`).
+        UserError: x or init is no table of finite numbers that float32 holds, naming the first bad row (whose values
+            are not seen under `jit`), or weights are none.
         ValueError: sizes that do not fit.
 
     Source: Lloyd, IEEE Trans. Information Theory 1982; spherical: Dhillon and Modha, Machine Learning 2001.
@@ -78,13 +81,13 @@ def fit(
     if restarts < 1 or iterations < 1:
         raise ValueError(f"{restarts=} and {iterations=} must be at least 1")
     given = not isinstance(init, str)
-    if given and init.shape != (k, x.shape[1]):
-        raise ValueError(f"init has the shape {init.shape} and not {(k, x.shape[1])}")
+    if given and np.shape(init) != (k, x.shape[1]):
+        raise UserError(f"init has the shape {np.shape(init)} and not {(k, x.shape[1])}")
     if not given and init not in SEEDINGS:
         raise ValueError(f"init={init!r} is unknown; choose one of {sorted(SEEDINGS)} or give centres [K, D]")
-    starts = jnp.asarray(init, jnp.float32) if given else None
+    starts = jnp.asarray(checks.device_rows(init, "kmeans: init"), jnp.float32) if given else None
     return _fit(
-        key, x, starts, weights, _threshold(tolerance), k=k,
+        key, x, starts, checks.weights(weights, len(x), "kmeans"), _threshold(tolerance), k=k,
         init="given" if given else init, restarts=1 if given else restarts, iterations=iterations,
         metric="cosine" if spherical else "euclidean", precision=precision, axis_name=axis_name,
     )  # fmt: skip
@@ -216,9 +219,9 @@ def _farthest(x, units, weights, labels, k, metric, axis_name):
 
     def to_own(rows, x, labels):
         def body(out, start, fresh):
-            p, _ = nearest.points(nearest.tile(x, start, rows), units, metric, False)
-            own = nearest.tile(labels, start, rows)
-            return nearest.put(out, nearest.pair_distances(p, units.w[own], metric, None), start)
+            p = nearest.points(nearest.tile(x, start, rows), units.shift, metric, False)
+            own = units.codebook[nearest.tile(labels, start, rows)]
+            return nearest.put(out, nearest.pair_distances(p, own, metric), start)
 
         return None, nearest.fold(body, jnp.zeros_like(x, jnp.float32, (len(x),)), len(x), rows)
 
@@ -227,7 +230,7 @@ def _farthest(x, units, weights, labels, k, metric, axis_name):
     values, index = jax.lax.top_k(jnp.where(mass > 0, distance, -1.0), min(k, len(x)))
     gather = lambda a: all_gather(a, axis_name)
     values = gather(values)
-    p, _ = nearest.points(x[index], units, metric, False)
+    p = nearest.points(x[index], units.shift, metric, False).moved
     p, own, mass = gather(p), gather(labels[index]), gather(mass[index])
     if len(values) < k:
         raise ValueError(f"k={k} clusters of {len(values)} rows")
@@ -242,12 +245,17 @@ def predict(centers: jax.Array, x: jax.Array, *, spherical: bool = False) -> jax
         centers: `[K, D]`.
         x: rows, `[N, D]`.
         spherical: by angle.
+
+    Raises:
+        UserError: x or centers are no finite table, or differ in features.
     """
+    x, centers = checks.comparable(x, centers, "predict")
     return _find(x, centers, "cosine" if spherical else "euclidean")[0]
 
 
 def score(centers: jax.Array, x: jax.Array, *, spherical: bool = False) -> jax.Array:
-    """The inertia of rows `[N, D]` under centres `[K, D]`, float32 scalar, as in `Fit`. Jitted."""
+    """The inertia of rows `[N, D]` under centres `[K, D]`, float32 scalar, as in `Fit`. Jitted; raises as `predict`."""
+    x, centers = checks.comparable(x, centers, "score")
     distance = _find(x, centers, "cosine" if spherical else "euclidean")[1]
     return jnp.sum(2 * distance if spherical else jnp.square(distance))
 
@@ -256,8 +264,8 @@ _find = jax.jit(lambda x, centers, metric: nearest.find(x, centers, metric=metri
 
 
 def transform(centers: jax.Array, x: jax.Array) -> jax.Array:
-    """Euclidean distances of rows `[N, D]` to all centres: float32 `[N, K]`. Jitted."""
-    return _table(x, centers)
+    """Euclidean distances of rows `[N, D]` to all centres: float32 `[N, K]`. Jitted; raises as `predict`."""
+    return _table(*checks.comparable(x, centers, "transform"))
 
 
 _table = jax.jit(nearest.table)

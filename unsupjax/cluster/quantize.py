@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from unsupjax.cluster import codebook
 from unsupjax.cluster.codes import report as report
 from unsupjax.cluster.codes import unique_codes as unique_codes
+from unsupjax.errors import UserError
 from unsupjax.numerics import checks, nearest
 
 
@@ -86,6 +87,7 @@ def residual(
     if levels < 1:
         raise ValueError(f"{levels=} must be at least 1")
     x = checks.device_rows(x, "residual").astype(jnp.float32)
+    weights = checks.weights(weights, len(x), "residual")
     return _residual(
         key, x, levels=levels, k=codes, init=init, restarts=restarts, iterations=iterations, tolerance=tolerance,
         weights=weights, axis_name=axis_name,
@@ -122,6 +124,7 @@ def product(
     Args and Raises as `residual`, and subspaces: M, which divides D. Codes without rows are treated alike.
     """
     parts = _split(checks.device_rows(x, "product").astype(jnp.float32), subspaces)
+    weights = checks.weights(weights, parts.shape[1], "product")
     return _product(
         key, parts, k=codes, init=init, restarts=restarts, iterations=iterations, tolerance=tolerance,
         weights=weights, axis_name=axis_name,
@@ -157,14 +160,14 @@ def encode(codebooks: Codebooks, x: jax.Array) -> jax.Array:
         x: rows, `[N, D]`.
 
     Raises:
-        UserError: x is not a finite table (under an outer `jit`: code K stands where a row holds NaN).
-        ValueError: another number of features than the codebooks'.
+        UserError: x is not a finite table (under an outer `jit`: code K stands where a row holds NaN), or has another
+            number of features than the codebooks.
     """
     x = checks.device_rows(x, "encode").astype(jnp.float32)
     levels, _, width = codebooks.centers.shape
     d = levels * width if isinstance(codebooks, Product) else width
     if x.shape[1] != d:
-        raise ValueError(f"encode: x has {x.shape[1]} features, and the codebooks {d}")
+        raise UserError(f"encode: rows of shape {x.shape} have {x.shape[1]} features, and the codebooks {d}")
     return _encode(codebooks, x)
 
 

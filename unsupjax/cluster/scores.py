@@ -4,9 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from unsupjax.cluster.tiles import float64, squared_distances
+from unsupjax.cluster.tiles import float64
 from unsupjax.errors import UserError
 from unsupjax.numerics import checks
+from unsupjax.numerics.differences import squared_distances
 
 
 def contingency(labels: np.ndarray, clusters: np.ndarray) -> np.ndarray:

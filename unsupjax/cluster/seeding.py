@@ -41,9 +41,8 @@ def squared_to(x: jax.Array, candidates: jax.Array, metric: str) -> jax.Array:
 
     def of_rows(rows, x):
         def body(out, start, fresh):
-            p, _ = nearest.points(nearest.tile(x, start, rows), units, metric, False)
-            values = nearest.scores(p, units, metric, None, "highest")
-            squared, _ = nearest.expanded(p, values, metric, None)
+            p = nearest.points(nearest.tile(x, start, rows), units.shift, metric, False)
+            squared, _ = nearest.to_all(p, units, metric)
             return jax.lax.dynamic_update_slice_in_dim(out, squared, start, 1)
 
         n = x.shape[0]

@@ -15,7 +15,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-_UNROLLED = 16  # features in one fused expression; more are summed by a loop
 _PAIRS = 1024  # pairs of tiles in one compiled call: one shape, whatever the data
 
 
@@ -30,42 +29,6 @@ def float64() -> Iterator[None]:
         if jax.default_backend() not in ("cpu", "gpu"):
             stack.enter_context(jax.default_device(jax.local_devices(backend="cpu")[0]))
         yield
-
-
-def squared_distances(x: jax.Array, y: jax.Array, limit: jax.Array | float = np.inf) -> jax.Array:
-    r""":math:`\sum_d (x_{di} - y_{dj})^2`, abandoned once all are known to exceed a limit.
-
-    Args:
-        x: `[D, A]`, one column a point; NaN columns give NaN.
-        y: `[D, B]`.
-        limit: where all partial sums exceed it, they are returned as they are.
-
-    Returns:
-        `[A, B]`; a value above `limit` may be less than the squared distance, one up to it is complete.
-    """
-    rest = x.shape[0] % _UNROLLED
-    total = _added(jnp.zeros((x.shape[1], y.shape[1]), x.dtype), x[:rest], y[:rest])
-    if x.shape[0] == _UNROLLED:  # without a loop the comparison that follows is fused in
-        return _added(total, x, y)
-    if x.shape[0] < _UNROLLED:
-        return total
-
-    def add(state):
-        start, total = state
-        parts = (jax.lax.dynamic_slice_in_dim(a, start, _UNROLLED) for a in (x, y))
-        return start + _UNROLLED, _added(total, *parts)
-
-    def unfinished(state):
-        start, total = state
-        return (start < x.shape[0]) & jnp.any(total <= limit)
-
-    return jax.lax.while_loop(unfinished, add, (jnp.int32(rest), total))[1]
-
-
-def _added(total: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
-    for k in range(x.shape[0]):
-        total = total + jnp.square(x[k][:, None] - y[k][None, :])
-    return total
 
 
 class Tiles(NamedTuple):

@@ -14,6 +14,7 @@ from unsupjax.estimators.saved import Saved
 from unsupjax.numerics import nearest
 
 _PADDED = 64  # rows at least, so that small tables of many lengths share a compilation
+_SAMPLED = 1000  # rows whose median is the origin
 
 
 class Frame(NamedTuple):
@@ -39,11 +40,20 @@ class Frame(NamedTuple):
 
 
 def frame_of(x: np.ndarray, metric: str) -> Frame:
-    """The frame of rows, NaN left out; angles have their origin at zero."""
+    """The frame of rows, NaN left out; angles have their origin at zero.
+
+    It is about the median of the rows, so that those in the middle keep their digits beside any outlier.
+    """
     if metric == "cosine":
         return Frame(np.zeros(x.shape[1]), 1.0)
     seen = ~np.isnan(x)
-    origin = np.sum(x, axis=0, dtype=np.float64, where=seen) / np.maximum(seen.sum(axis=0), 1)
+    mean = np.sum(x, axis=0, dtype=np.float64, where=seen) / np.maximum(seen.sum(axis=0), 1)
+    ordered = np.sort(x[:: -(-len(x) // _SAMPLED)].astype(np.float64), axis=0)  # NaN last
+    middle = np.maximum(np.sum(~np.isnan(ordered), axis=0) - 1, 0) // 2
+    median = np.take_along_axis(ordered, middle[None], axis=0)[
+        0
+    ]  # of an even number the lower, not what lies between
+    origin = np.where(np.isnan(median), mean, median)
     reach = max(np.max(np.abs(ends - origin), where=seen.any(axis=0), initial=0.0) for ends in _ends(x, seen))
     reach = reach or np.max(np.abs(origin))
     return Frame(origin, float(np.exp2(-np.frexp(reach)[1])))
@@ -54,9 +64,10 @@ def _ends(x: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def padded(x: np.ndarray) -> np.ndarray:
-    """Rows with zeros appended, at most an eighth, to one of few lengths: each length is a compilation."""
+    """Rows with their mean appended, at most an eighth, to one of few lengths: each length is a compilation."""
     step = max(_PADDED, 1 << (len(x).bit_length() - 4)) if len(x) > _PADDED else _PADDED
-    return np.pad(x, ((0, -len(x) % step), (0, 0)))
+    mean = x.mean(axis=0, keepdims=True, dtype=np.float64).astype(x.dtype)
+    return np.concatenate([x, np.repeat(mean, -len(x) % step, axis=0)])
 
 
 @functools.partial(jax.jit, static_argnames=("metric", "missing"))

@@ -4,7 +4,7 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClusterMixin
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from unsupjax.cluster import dbscan
 from unsupjax.estimators.saved import Saved
@@ -30,14 +30,20 @@ class DBSCAN(ClusterMixin, BaseEstimator, Saved):
         self.eps = eps
         self.min_samples = min_samples
 
-    def fit(self, X: np.ndarray, y: Any = None) -> Self:
-        """Clusters rows `[N, D]`.
+    def fit(self, X: np.ndarray, y: Any = None, sample_weight: np.ndarray | None = None) -> Self:
+        """Clusters rows `[N, D]`; those with weights `[N]` count as so many rows.
 
         Raises:
-            ValueError: eps is not positive, or min_samples below 1.
+            ValueError: eps is not positive, min_samples below 1, or the weights are not one finite number a row.
         """
         x = validate_data(self, X, dtype=[np.float64, np.float32])
-        self.labels_, core = dbscan.fit(x, eps=self.eps, min_samples=self.min_samples)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, x, dtype=np.float64)
+        self.labels_, core = dbscan.fit(x, eps=self.eps, min_samples=self.min_samples, weights=sample_weight)
         self.core_sample_indices_ = np.flatnonzero(core)
         self.components_ = x[core]
         return self
+
+    def fit_predict(self, X, y=None, sample_weight=None) -> np.ndarray:
+        """`fit(X).labels_`."""
+        return self.fit(X, sample_weight=sample_weight).labels_

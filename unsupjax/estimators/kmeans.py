@@ -74,8 +74,8 @@ class KMeans(Codebook):
             raise ValueError("sample_weight is zero for every row")
         frame = frame_of(x, self._how()["metric"])
         rows = frame.into(x)
-        # Rows of no weight change nothing but the variance that the tolerance is relative to: centred, they are at
-        # the mean. On the sphere they would not be.
+        # Rows of no weight change nothing but the variance that the tolerance is relative to: they are at the mean.
+        # On the sphere they would not be.
         table = rows if self.spherical else padded(rows)
         mass = np.pad(weights / weights.max(), (0, len(table) - n)).astype(np.float32)
         found = kmeans.fit(

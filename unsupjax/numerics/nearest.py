@@ -7,7 +7,18 @@ tile are one matrix product,
     1/2 ||x - w||^2 = 1/2 ||w||^2 - w . x + 1/2 ||x||^2,
 
 of which the last term changes no ranking and is left out. In float32 the expansion cancels where data lies far from
-zero, and then picks wrong units; so rows and units are first moved by about the mean of the units.
+zero, and then picks wrong units; so rows and units are first moved by about the median of the units. That keeps it
+exact for all rows but those that lie far from the median and close to a unit, as beside a far outlier or in one of
+two far groups. Which those are the error bound tells, and they are compared again by differences.
+
+The bound: with rounding errors of relative size g (`_roundoff`), the computed value of a unit at distance d from x is
+off by at most g (1/2 ||w||^2 + ||w|| ||x||), and since ||w|| <= ||x|| + d by at most g (5/2 ||x||^2 + 3/2 d^2). So the
+nearest unit is among those whose value exceeds the least, of a unit at distance d, by at most
+
+    g (5 ||x||^2 + 3 d^2),
+
+and where ||x|| <= 8 d (`_FAR`) whichever is chosen has a squared distance within 323 g of the least, relatively. Other
+rows with one such unit have found it; those with several are compared again.
 """
 
 import math
@@ -16,28 +27,51 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+
+from unsupjax.numerics.differences import squared_distances
 
 METRICS = ("euclidean", "cosine", "manhattan")
 _TILE = {"cpu": 2**19, "default": 2**25}  # distances in a tile: on CPU what the second-level cache holds
 _GROUP = 8  # rows for each unit that are summed before their sum joins the total: float32 sums of millions stay exact
+_FAR = 8.0**2  # squared norm over squared distance beyond which the expansion is not trusted
+_AGAIN = 128  # rows that are compared by differences together
 
 
 class Units(NamedTuple):
     """K units, ready to be compared with rows.
 
     Attributes:
-        w: moved by `-shift` (Euclidean, Manhattan) or of unit length (cosine), `[K, D]`.
-        half_norms: 1/2 ||w||^2, `[K]`.
-        shift: `[D]`.
+        codebook: as it is, float32, or of unit length (cosine), `[K, D]`.
+        w: the codebook moved by `-shift`, `[K, D]`.
+        half_norms: 1/2 ||w||^2, `[K]`; 1/2 for the cosine.
+        shift: `[D]`; zero but for Euclidean distances.
     """
 
+    codebook: jax.Array
     w: jax.Array
     half_norms: jax.Array
     shift: jax.Array
 
 
+class Points(NamedTuple):
+    """Rows, ready to be compared with units.
+
+    Attributes:
+        x: as they are, float32, or of unit length (cosine), `[B, D]`.
+        moved: x moved by `-shift`, `[B, D]`.
+        observed: the features that count, bool `[B, D]`, zero in x and `moved` where they do not; None: all.
+    """
+
+    x: jax.Array
+    moved: jax.Array
+    observed: jax.Array | None
+
+
 def normalize(x: jax.Array) -> jax.Array:
     """Rows of unit length; zeros stay zeros."""
+    size = jnp.max(jnp.abs(x), axis=-1, keepdims=True)  # squares would overflow, or vanish
+    x = x / jnp.where(size > 0, size, 1)
     length = jnp.sqrt(jnp.sum(jnp.square(x), axis=-1, keepdims=True))
     return x / jnp.where(length > 0, length, 1)
 
@@ -46,54 +80,154 @@ def prepare(units: jax.Array, metric: str) -> Units:
     """The `Units` of a codebook `[K, D]`."""
     if metric not in METRICS:
         raise ValueError(f"metric {metric!r} is unknown; choose one of {METRICS}")
-    units = units.astype(jnp.float32)
-    shift = jnp.zeros_like(units[0]) if metric == "cosine" else _center(units)
-    w = normalize(units) if metric == "cosine" else units - shift[None]
-    return Units(w, 0.5 * jnp.sum(jnp.square(w), axis=1), shift)
+    codebook = jnp.asarray(units, jnp.float32)
+    codebook = normalize(codebook) if metric == "cosine" else codebook
+    shift = center(codebook) if metric == "euclidean" else jnp.zeros_like(codebook[0])
+    w = codebook - shift[None]
+    half_norms = jnp.full_like(w[:, 0], 0.5) if metric == "cosine" else 0.5 * jnp.sum(jnp.square(w), axis=1)
+    return Units(codebook, w, half_norms, shift)
 
 
-def _center(units: jax.Array) -> jax.Array:
-    """The mean of the units, rounded to a multiple of a power of two near their spread.
+def center(units: jax.Array) -> jax.Array:
+    """About the median of the units, `[D]`, rounded to a multiple of a power of two near their median spread.
 
-    Integers thus stay integers, and rows that lie exactly between two units do so still.
+    Integers thus stay integers, and rows that lie exactly between two units do so still. Up to a fifth of the units
+    may lie anywhere.
     """
-    mean = units.mean(axis=0)
-    spread = jnp.max(jnp.abs(units - mean[None]), axis=0)
+    middle = _remedian(units)
+    spread = _remedian(jnp.abs(units - middle[None]))
     step = jnp.exp2(jnp.floor(jnp.log2(jnp.where(spread > 0, spread, 1))))
-    return step * jnp.round(mean / step)
+    return jnp.where(spread > 0, step * jnp.round(middle / step), middle)
 
 
-def points(x: jax.Array, units: Units, metric: str, missing: bool) -> tuple[jax.Array, jax.Array | None]:
-    """Rows `[B, D]` of any real dtype as `units.w` are: float32, moved or of unit length.
+def _remedian(x: jax.Array) -> jax.Array:
+    """About the median of each column: of 81 rows, medians of three of medians of three, which need no sorting.
 
-    With `missing`, NaN becomes 0, and the second result tells which features were observed, bool `[B, D]`.
+    Source: Rousseeuw and Bassett, "The remedian", JASA 1990.
     """
-    p = x.astype(jnp.float32) - units.shift[None]
-    observed = ~jnp.isnan(p) if missing else None
-    p = p if observed is None else jnp.where(observed, p, 0.0)
-    return (normalize(p) if metric == "cosine" else p), observed
+
+    def of_three(_, x):
+        a, b, c = x.reshape(3, 27, -1)
+        return jnp.repeat(jnp.maximum(jnp.minimum(a, b), jnp.minimum(jnp.maximum(a, b), c)), 3, axis=0)
+
+    # A loop, whose body the compiler does not repeat in all that uses the result.
+    return jax.lax.fori_loop(0, 4, of_three, x[np.arange(81) * len(x) // 81])[0]
 
 
-def scores(p: jax.Array, units: Units, metric: str, observed: jax.Array | None, precision: str) -> jax.Array:
-    """What ranks the units for each point, `[K, B]`, lower nearer: half the squared distance but for a term of x.
+def points(x: jax.Array, shift: jax.Array, metric: str, missing: bool) -> Points:
+    """Rows `[B, D]` of any real dtype as `Points` moved by `-shift`; with `missing`, NaN was not observed."""
+    x = jnp.asarray(x, jnp.float32)
+    observed = ~jnp.isnan(x) if missing else None
+    seen = lambda a: a if observed is None else jnp.where(observed, a, 0.0)
+    if metric == "cosine":
+        x = normalize(seen(x))
+        return Points(x, x, observed)
+    return Points(seen(x), seen(x - shift[None]), observed)
 
-    Units run along the rows, so that minima over them vectorise over points.
+
+def scores(points: Points, units: Units, metric: str, precision: str) -> jax.Array:
+    """What ranks the units for each point, `[K, B]`, lower nearer: half the squared distance but for `row_terms`.
+
+    Units run along the rows, so that minima over them vectorise over points. Values are those of the expansion;
+    `sure_scores` and `closest` look again where it does not rank well enough.
 
     Args:
-        p: `points` of a tile, `[B, D]`.
-        units: the units.
+        points, units: to be compared.
         metric: "manhattan" gives distances; "cosine" and "euclidean" as above.
-        observed: bool `[B, D]`, the features that count; None: all.
         precision: of the matrix products.
     """
     product = lambda a, b: jnp.matmul(a, b.T, precision=precision)
     if metric == "manhattan":
-        seen = jnp.ones_like(p, bool) if observed is None else observed
-        apart = jnp.abs(units.w[:, None] - p[None])
-        return jnp.sum(jnp.where(seen[None], apart, 0.0), axis=-1)
-    if observed is None or metric == "cosine":
-        return units.half_norms[:, None] - product(units.w, p)
-    return product(0.5 * jnp.square(units.w), observed.astype(jnp.float32)) - product(units.w, p)
+        apart = jnp.abs(units.w[:, None] - points.moved[None])
+        apart = apart if points.observed is None else jnp.where(points.observed[None], apart, 0.0)
+        return jnp.sum(apart, axis=-1)
+    if points.observed is None or metric == "cosine":
+        return units.half_norms[:, None] - product(units.w, points.moved)
+    half_norms = product(0.5 * jnp.square(units.w), points.observed.astype(jnp.float32))
+    return half_norms - product(units.w, points.moved)
+
+
+def row_terms(points: Points, metric: str) -> jax.Array:
+    """What makes `scores` half squared distances: 1/2 ||x||^2, `[B]`."""
+    if metric == "euclidean":
+        return 0.5 * jnp.sum(jnp.square(points.moved), axis=-1)
+    return jnp.full_like(points.moved[:, 0], 0.5 if metric == "cosine" else 0.0)
+
+
+def closest(
+    given: Callable[[], Points], units: Units, metric: str, precision: str
+) -> tuple[jax.Array, jax.Array]:
+    """The nearest unit of each point, int32 `[B]`, the lowest on a tie, and half its squared distance, `[B]`.
+
+    "manhattan" gives the distance. What was observed is all that counts, and is not scaled up. The points are given
+    by a function, so that the second look takes its own: what it needs is then not written where it is not taken.
+    """
+    points = given()
+    values = scores(points, units, metric, precision)
+    index, least = lowest(values)
+    if metric == "manhattan":
+        return index, least
+    terms = row_terms(points, metric)
+    half = jnp.maximum(least + terms, 0)
+    far = terms > _FAR * half
+
+    def again():
+        points = given()
+        limit = least + _roundoff(points.x.shape[1]) * (10 * terms + 6 * half)
+        several = jnp.sum(values <= limit[None], axis=0) > 1
+        settled = _settled(index, far & several, points, units, metric)
+        return settled, 0.5 * _squares(points.x, units.codebook[settled], metric, points.observed)
+
+    return _where_needed(jnp.any(far), again, (index, half))
+
+
+def sure_scores(points: Points, units: Units, metric: str) -> tuple[jax.Array, jax.Array]:
+    """`scores` and `row_terms` whose sums are right for all units: from differences where a point is far."""
+    values, terms = scores(points, units, metric, "highest"), row_terms(points, metric)
+    if metric == "manhattan":
+        return values, terms
+    far = terms > _FAR * jnp.maximum(jnp.min(values, axis=0) + terms, 0)
+    again = lambda: (_half_squares(points.x, points.observed, units, metric), jnp.zeros_like(terms))
+    return _where_needed(jnp.any(far), again, (values, terms))
+
+
+def _settled(index: jax.Array, doubt: jax.Array, points: Points, units: Units, metric: str) -> jax.Array:
+    """The index of the nearest unit of each point, `[B]`, found anew for points in doubt, bool `[B]`."""
+    b = len(index)
+
+    def some(state):
+        index, doubt = state
+        (rows,) = jnp.nonzero(doubt, size=min(_AGAIN, b), fill_value=b)
+        take = lambda a: None if a is None else jnp.take(a, rows, axis=0, mode="clip")
+        found, _ = lowest(_half_squares(take(points.x), take(points.observed), units, metric))
+        return index.at[rows].set(found, mode="drop"), doubt.at[rows].set(False, mode="drop")
+
+    return jax.lax.while_loop(lambda state: jnp.any(state[1]), some, (index, doubt))[0]
+
+
+def _half_squares(x: jax.Array, observed: jax.Array | None, units: Units, metric: str) -> jax.Array:
+    """Half the squared distances of rows `[B, D]` to all units, from differences, `[K, B]`."""
+    if metric == "cosine":
+        apart = _without_direction(units.codebook)[:, None] + _without_direction(x)[None]
+        return 0.5 * (squared_distances(units.codebook.T, x.T) + apart)
+    x = x if observed is None else jnp.where(observed, x, jnp.nan)
+    return 0.5 * squared_distances(units.codebook.T, x.T, missing=observed is not None)
+
+
+def _where_needed(needed: jax.Array, f: Callable, otherwise: Any) -> Any:
+    """`f()` if it is needed, else `otherwise`; a loop and not a `cond`, which under `vmap` always computes both."""
+    once = lambda state: (jnp.zeros_like(state[0]), f())
+    return jax.lax.while_loop(lambda state: state[0], once, (needed, otherwise))[1]
+
+
+def _roundoff(d: int) -> float:
+    """The bound on the relative rounding error of a sum of D products in float32.
+
+    D u for few of them; for many 6 sqrt(D) u, which is exceeded once in 10^7 sums.
+
+    Source: Higham and Mary, "A new approach to probabilistic rounding error analysis", SIAM J. Sci. Comput. 2019.
+    """
+    return (min(d, 6 * math.sqrt(d)) + 4) * 2.0**-24
 
 
 def lowest(values: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -105,16 +239,26 @@ def lowest(values: jax.Array) -> tuple[jax.Array, jax.Array]:
     return jnp.min(at, axis=0), least
 
 
-def pair_distances(p: jax.Array, w: jax.Array, metric: str, observed: jax.Array | None) -> jax.Array:
-    """Distances along the last axis, from differences: `[...]` of two `[..., D]`.
+def pair_distances(points: Points, w: jax.Array, metric: str) -> jax.Array:
+    """Distances `[B]` of points to units w of a codebook, one for each, `[B, D]`, from differences.
 
     Euclidean and Manhattan distances over part of the features are scaled up to all of them; the cosine distance
-    is 1 - cosine similarity.
+    is 1 - cosine similarity, and 1 where one of both is zero.
     """
-    apart = p - w if observed is None or metric == "cosine" else jnp.where(observed, p - w, 0.0)
-    size = jnp.abs(apart) if metric == "manhattan" else jnp.square(apart)
-    total = jnp.sum(size, axis=-1) * _scale(metric, observed)
+    total = _squares(points.x, w, metric, points.observed) * _scale(metric, points.observed)
     return {"manhattan": total, "euclidean": jnp.sqrt(total), "cosine": 0.5 * total}[metric]
+
+
+def _squares(x: jax.Array, w: jax.Array, metric: str, observed: jax.Array | None) -> jax.Array:
+    """Squared distances (Manhattan: distances) of what was observed."""
+    apart = x - w if observed is None or metric == "cosine" else jnp.where(observed, x - w, 0.0)
+    total = jnp.sum(jnp.abs(apart) if metric == "manhattan" else jnp.square(apart), axis=-1)
+    return total + _without_direction(x) + _without_direction(w) if metric == "cosine" else total
+
+
+def _without_direction(x: jax.Array) -> jax.Array:
+    """What two unit rows are apart, squared, if one has no direction: 1 for each zero row beside 1 of the other."""
+    return jnp.all(x == 0, axis=-1).astype(jnp.float32)
 
 
 def _scale(metric: str, observed: jax.Array | None) -> jax.Array | float:
@@ -238,9 +382,10 @@ def find(
 
     def search(rows, x):
         def body(carry, start, fresh):
-            p, observed = points(tile(x, start, rows), units, metric, missing)
-            index, _ = lowest(scores(p, units, metric, observed, precision))
-            distance = pair_distances(p, units.w[index], metric, observed)
+            given = lambda: points(tile(x, start, rows), units.shift, metric, missing)
+            index, _ = closest(given, units, metric, precision)
+            p = given()
+            distance = pair_distances(p, units.codebook[index], metric)
             return put(carry[0], index, start), put(carry[1], distance, start)
 
         n = x.shape[0]
@@ -257,7 +402,7 @@ class Totals(NamedTuple):
     Attributes:
         sums: of weight times row, relative to `prepare(units).shift`: `[K, D]`.
         counts: of weights, `[K]`; with `missing`, of observed entries, `[K, D]`.
-        squared: sum over rows of weight times squared distance, from the expansion; twice the cosine distance.
+        squared: sum over rows of weight times squared distance; twice the cosine distance.
         distance: sum over rows of weight times distance, likewise.
         weight: sum of all weights.
     """
@@ -307,15 +452,16 @@ def _accumulated(
 
     def body(carry, start, fresh):
         totals, indices = carry
-        p, observed = points(tile(x, start, rows), units, metric, missing)
-        index, least = lowest(scores(p, units, metric, observed, precision))
+        given = lambda: points(tile(x, start, rows), units.shift, metric, missing)
+        index, half = closest(given, units, metric, precision)
+        p = given()
         weight = (
             fresh.astype(jnp.float32) if weights is None else jnp.where(fresh, tile(weights, start, rows), 0)
         )
-        counted = weight if observed is None else weight[:, None] * observed
-        weighted = p if weights is None else weight[:, None] * p
+        counted = weight if p.observed is None else weight[:, None] * p.observed
+        weighted = p.moved if weights is None else weight[:, None] * p.moved
         to = jnp.where(fresh, index, k)
-        squared, distance = expanded(p, least, metric, observed)
+        squared, distance = both_distances(half, metric, p.observed)
         totals = Totals(
             add_at(totals.sums, to, weighted),
             add_at(totals.counts, to, counted),
@@ -340,16 +486,18 @@ def _accumulated(
     return jax.lax.fori_loop(0, -(-tiles // together), group, start)
 
 
-def expanded(
-    p: jax.Array, values: jax.Array, metric: str, observed: jax.Array | None
-) -> tuple[jax.Array, jax.Array]:
-    """Squared distances and distances from scores of points `[B, D]`: each as `values`, `[B]` or `[K, B]`."""
-    whole = lambda a: jnp.broadcast_to(a, values.shape)
-    scale = whole(_scale(metric, observed))
+def both_distances(half: jax.Array, metric: str, observed: jax.Array | None) -> tuple[jax.Array, jax.Array]:
+    """Squared distances and distances from half the squared ones (Manhattan: distances), `[B]` or `[K, B]`."""
+    half = half * jnp.broadcast_to(_scale(metric, observed), half.shape)
     if metric == "manhattan":
-        return jnp.square(values * scale), values * scale
-    squared = jnp.maximum(2 * values + whole(jnp.sum(jnp.square(p), axis=-1)), 0) * scale
-    return squared, 0.5 * squared if metric == "cosine" else jnp.sqrt(squared)
+        return jnp.square(half), half
+    return 2 * half, half if metric == "cosine" else jnp.sqrt(2 * half)
+
+
+def to_all(points: Points, units: Units, metric: str) -> tuple[jax.Array, jax.Array]:
+    """Squared distances and distances of points to all units, each `[K, B]`."""
+    values, terms = sure_scores(points, units, metric)
+    return both_distances(jnp.maximum(values + terms[None], 0), metric, points.observed)
 
 
 def table(
@@ -357,5 +505,4 @@ def table(
 ) -> jax.Array:
     """The distance of every row to every unit, float32 `[N, K]`; arguments as `find` has them."""
     units = prepare(codebook, metric)
-    p, observed = points(x, units, metric, missing)
-    return expanded(p, scores(p, units, metric, observed, "highest"), metric, observed)[1].T
+    return to_all(points(x, units.shift, metric, missing), units, metric)[1].T

@@ -40,12 +40,11 @@ def principal(
     mass = jnp.ones_like(x, jnp.float32, (n,)) if weights is None else weights.astype(jnp.float32)
     product = lambda a, b: jnp.matmul(a, b, precision="highest")
     mean = mean_row(x, mass, missing, axis_name)
-    units = nearest.Units(mean[None], jnp.zeros(1), mean)
 
     def covariance(basis):
         def of_rows(rows, x, mass):
             def body(total, start, fresh):
-                p, _ = nearest.points(nearest.tile(x, start, rows), units, "euclidean", missing)
+                p = nearest.points(nearest.tile(x, start, rows), mean, "euclidean", missing).moved
                 weighted = jnp.where(fresh, nearest.tile(mass, start, rows), 0.0)[:, None] * p
                 return total + product(weighted.T, product(p, basis))
 

@@ -6,13 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from unsupjax.numerics import nearest
+from unsupjax.numerics import checks, nearest
 from unsupjax.som.grid import adjacency, distances, positions
 from unsupjax.som.map import Map
 from unsupjax.som.neighbourhood import NEIGHBOURHOODS, squared_distances
 
 
-@functools.partial(jax.jit, static_argnames="missing")
 def find(map: Map, x: jax.Array, missing: bool = False) -> tuple[jax.Array, jax.Array]:
     """The best matching unit of each row, int32 `[N]`, and its distance, float32 `[N]`.
 
@@ -20,7 +19,20 @@ def find(map: Map, x: jax.Array, missing: bool = False) -> tuple[jax.Array, jax.
         map: the map.
         x: rows, `[N, D]`.
         missing: NaN entries were not observed; distances leave them out and are scaled up to all features.
+
+    Raises:
+        UserError: x is no table of finite numbers (under `jit` its values are not seen) or has another number of
+            features than the map; so do all functions of a map and rows.
     """
+    return _find(map, _rows(map, x, missing), missing)
+
+
+def _rows(map: Map, x: jax.Array, missing: bool) -> jax.Array:
+    return checks.comparable(x, map.codebook, "som", missing)[0]
+
+
+@functools.partial(jax.jit, static_argnames="missing")
+def _find(map, x, missing):
     return nearest.find(x, map.codebook, metric=map.metric, missing=missing)
 
 
@@ -34,21 +46,29 @@ def quantization_error(map: Map, x: jax.Array, missing: bool = False) -> float:
     return float(find(map, x, missing)[1].mean())
 
 
-@functools.partial(jax.jit, static_argnames="missing")
 def transform(map: Map, x: jax.Array, missing: bool = False) -> jax.Array:
     """The distances of rows to all units, float32 `[N, K]`."""
+    return _transform(map, _rows(map, x, missing), missing)
+
+
+@functools.partial(jax.jit, static_argnames="missing")
+def _transform(map, x, missing):
     return nearest.table(x, map.codebook, metric=map.metric, missing=missing)
 
 
-@functools.partial(jax.jit, static_argnames="missing")
 def best_two(map: Map, x: jax.Array, missing: bool = False) -> jax.Array:
     """The best and the second best unit of each row, int32 `[N, 2]`."""
+    return _best_two(map, _rows(map, x, missing), missing)
+
+
+@functools.partial(jax.jit, static_argnames="missing")
+def _best_two(map, x, missing):
     units, k = nearest.prepare(map.codebook, map.metric), map.grid.units
 
     def search(rows, x):
         def body(out, start, fresh):
-            p, observed = nearest.points(nearest.tile(x, start, rows), units, map.metric, missing)
-            values = nearest.scores(p, units, map.metric, observed, "highest")
+            p = nearest.points(nearest.tile(x, start, rows), units.shift, map.metric, missing)
+            values, _ = nearest.sure_scores(p, units, map.metric)
             first, _ = nearest.lowest(values)
             second, _ = nearest.lowest(jnp.where(jnp.arange(k)[:, None] == first[None], jnp.inf, values))
             return nearest.put(out, jnp.stack([first, second], axis=1), start)
@@ -110,20 +130,23 @@ def topographic_product(map: Map) -> float:
     return float((np.cumsum(ratios, axis=1) / (2 * np.arange(1, k))).sum() / (k * (k - 1)))
 
 
-@functools.partial(jax.jit, static_argnames=("neighbourhood", "missing"))
 def distortion(
     map: Map, x: jax.Array, radius: float, neighbourhood: str = "gaussian", missing: bool = False
 ) -> jax.Array:
     r"""Mean over rows of :math:`\sum_i h_{i, b(x)} \|x - w_i\|^2`, what the batch map lowers at a fixed radius."""
+    return _distortion(map, _rows(map, x, missing), radius, neighbourhood, missing)
+
+
+@functools.partial(jax.jit, static_argnames=("neighbourhood", "missing"))
+def _distortion(map, x, radius, neighbourhood, missing):
     units = nearest.prepare(map.codebook, map.metric)
     weights = NEIGHBOURHOODS[neighbourhood](squared_distances(map.grid), radius)
 
     def total(rows, x):
         def body(total, start, fresh):
-            p, observed = nearest.points(nearest.tile(x, start, rows), units, map.metric, missing)
-            values = nearest.scores(p, units, map.metric, observed, "highest")
-            first, _ = nearest.lowest(values)
-            squared, _ = nearest.expanded(p, values, map.metric, observed)
+            p = nearest.points(nearest.tile(x, start, rows), units.shift, map.metric, missing)
+            squared, _ = nearest.to_all(p, units, map.metric)
+            first, _ = nearest.lowest(squared)
             return total + jnp.sum(jnp.where(fresh[None], weights[:, first] * squared, 0.0))
 
         return nearest.fold(body, jnp.zeros_like(x, jnp.float32, ()), x.shape[0], rows), None
@@ -139,7 +162,7 @@ def trustworthiness(map: Map, x: jax.Array, neighbours: int = 10) -> float:
     """
     from sklearn.manifold import trustworthiness as score
 
-    rows = np.asarray(x, np.float32)
+    rows = np.asarray(_rows(map, x, False), np.float32)
     return float(score(rows, positions(map.grid)[np.asarray(bmu(map, rows))], n_neighbors=neighbours))
 
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from unsupjax.numerics import checks, nearest
 from unsupjax.parallel.collectives import psum
@@ -94,7 +95,8 @@ def fit(
         axis_name: the mapped device axis; K D + K numbers cross the devices in each update.
 
     Raises:
-        UserError: x is no table of finite numbers, naming the first bad row (whose values are not seen under `jit`).
+        UserError: x or init is no table of finite numbers that float32 holds, naming the first bad row (whose values
+            are not seen under `jit`), or weights are none.
         ValueError: an argument that is none of the choices, or does not fit.
 
     Source: Kohonen, "Self-Organizing Maps", Springer 2001.
@@ -105,8 +107,8 @@ def fit(
     if epochs < 1 or batch_size < 0:
         raise ValueError(f"{epochs=} must be at least 1 and {batch_size=} at least 0")
     given = not isinstance(init, str)
-    if given and init.shape != (grid.units, x.shape[1]):
-        raise ValueError(f"init has the shape {init.shape} and not {(grid.units, x.shape[1])}")
+    if given and np.shape(init) != (grid.units, x.shape[1]):
+        raise ValueError(f"init has the shape {np.shape(init)} and not {(grid.units, x.shape[1])}")
     if not given and init not in STARTS:
         raise ValueError(
             f"init={init!r} is unknown; choose one of {sorted(STARTS)} or give a codebook [K, D]"
@@ -114,7 +116,9 @@ def fit(
     rule = Rule(grid, neighbourhood, metric, missing, precision, axis_name)
     apart = None if is_separable(grid, neighbourhood) else squared_distances(grid)
     scales = tuple(jnp.asarray(v, jnp.float32) for v in (start_radius, end_radius, start_rate, end_rate))
-    start = jnp.asarray(init, jnp.float32) if given else _start(key, x, init, grid, missing, axis_name)
+    weights = checks.weights(weights, len(x), "som")
+    given_start = lambda: jnp.asarray(checks.device_rows(init, "som: init"), jnp.float32)
+    start = given_start() if given else _start(key, x, init, grid, missing, axis_name)
     train = functools.partial(_online, batch_size=min(batch_size, len(x))) if batch_size else _batch
     codebook, errors = train(key, x, start, weights, apart, scales, rule=rule, epochs=epochs, decay=decay)
     return Fit(Map(codebook, grid, metric), errors)
