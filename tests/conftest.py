@@ -53,6 +53,17 @@ def forgetting():
         getattr(ctypes.CDLL(None), "malloc_trim", lambda _: None)(0)
 
 
+@pytest.fixture(scope="module")
+def few_panels():
+    """Learning curves are those of the loss alone: a panel for each metric takes longer than a tiny run."""
+    from unsupjax.evaluate.figures import curves
+
+    whole = curves.read_curves
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(curves, "read_curves", lambda path: dict(list(whole(path).items())[:1]))
+        yield
+
+
 @pytest.fixture(scope="session")
 def digits():
     """scikit-learn's digits, float32 in [0, 1], [1797, 8, 8, 1]."""

@@ -320,12 +320,12 @@ def test_memory_of_a_divided_state_falls_as_one_by_n():
     batch = np.zeros((8, 784), np.float32)
     abstract = jax.eval_shape(method.init, jax.random.key(0), batch)
     held = {}
-    for n in (1, 2, 4, 8):
+    for n in (1, 2, 8):
         mesh = make_mesh(fsdp=n)
         init = jax.jit(method.init, out_shardings=state_sharding(abstract, mesh))
         state = init(jax.random.key(0), batch)
         held[n] = sum(x.addressable_shards[0].data.nbytes for x in jax.tree.leaves(without_keys(state)))
-    for n in (2, 4, 8):
+    for n in (2, 8):
         assert held[1] / n <= held[n] < 1.02 * held[1] / n
 
 
