@@ -28,7 +28,7 @@ def oracle(x, w, metric, observed=None):
     return np.sqrt(np.square(apart).sum(axis=-1) * scale)
 
 
-@pytest.fixture(params=[10, 300, 1000])
+@pytest.fixture(params=[10, pytest.param(300, marks=pytest.mark.slow), 1000])
 def tiles(request, monkeypatch):
     """Tiles of few rows, of which the last overlaps, and one tile alone."""
     monkeypatch.setattr(nearest, "tile_rows", lambda n, k: min(n, request.param))
