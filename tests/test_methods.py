@@ -200,7 +200,8 @@ def trained(case, batches):
 def started(case, batches, mesh):
     """The State before the first step on every device of a mesh, in arrays of its own: `init` compiles once a case."""
     # A step takes the one that it is given.
-    return jax.device_put(trained(case, batches).start, replicated(mesh), may_alias=False)
+    mine = jax.tree.map(lambda x: x.copy(), trained(case, batches).start)
+    return jax.device_put(mine, replicated(mesh))
 
 
 class Hashed:
