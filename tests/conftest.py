@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+import importlib.metadata
 import os
 
 from launch import CACHE
@@ -14,9 +15,16 @@ os.environ["PJRT_NPROC"] = "64"  # threads: without it, collectives of eight dev
 os.environ["JAX_COMPILATION_CACHE_DIR"] = str(CACHE / os.environ.get("PYTEST_XDIST_WORKER", "alone"))
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+if importlib.metadata.version("jaxlib").startswith(
+    "0.10."
+):  # another one may end at a flag that it does not know
+    # The older emitter of fusions compiles in two thirds of the time.
+    os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_cpu_use_fusion_emitters=false"
 
 import jax
 import pytest
+
+from unsupjax.parallel.hardware import memory
 
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 8)
@@ -25,6 +33,7 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_threefry_partitionable", True)
 # Most tests run tiny programs a few times: they spend their time compiling, and less of it without optimisations.
 jax.config.update("jax_disable_most_optimizations", True)
+gc.set_threshold(20_000, 20, 20)  # tracing makes objects by the thousand, and few of them are rubbish
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -36,11 +45,23 @@ def pytest_runtest_setup(item):
 
 @pytest.fixture(autouse=True, scope="module")
 def forgetting():
-    """Programs of one module are dropped before the next: a worker that keeps all of them grows by gigabytes."""
+    """Programs are dropped between two modules once they are many: a worker that keeps all grows by gigabytes."""
     yield
-    jax.clear_caches()
-    gc.collect()
-    getattr(ctypes.CDLL(None), "malloc_trim", lambda _: None)(0)
+    if memory().get("host_memory_gib", 1) > 0.6:
+        jax.clear_caches()
+        gc.collect()
+        getattr(ctypes.CDLL(None), "malloc_trim", lambda _: None)(0)
+
+
+@pytest.fixture(scope="module")
+def few_panels():
+    """Learning curves are those of the loss alone: a panel for each metric takes longer than a tiny run."""
+    from unsupjax.evaluate.figures import curves
+
+    whole = curves.read_curves
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(curves, "read_curves", lambda path: dict(list(whole(path).items())[:1]))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,9 @@ ROOT = pathlib.Path(__file__).parent.parent
 CACHE = pathlib.Path(tempfile.gettempdir()) / "unsupjax-tests-compiled"  # the same programs, over and over
 QUICK = [
     "--config.train.steps=200",
+    "--config.train.batch_size=16",  # most of a long run's time is that of its steps
+    "--config.encoder.features=(8,)",
+    "--config.decoder.features=(8,)",
     "--config.evaluate.run=('reconstruction',)",
     "--config.evaluate.figures=()",
 ]

@@ -8,8 +8,6 @@ import pytest
 from unsupjax import som
 from unsupjax.cluster import kmeans, scores
 
-pytestmark = pytest.mark.optimised  # they train until they are good
-
 
 @pytest.fixture(scope="module")
 def labelled():

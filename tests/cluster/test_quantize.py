@@ -15,14 +15,6 @@ from unsupjax.errors import UserError
 KEY = jax.random.key(0)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick_compilation():
-    """Dozens of small shapes are compiled here and each is run once."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 def rows(n=600, d=8, seed=0):
     x, _ = make_blobs(n, d, centers=12, cluster_std=1.5, random_state=seed)
     return x.astype(np.float32)

@@ -21,7 +21,7 @@ FLAT = (MLPEncoder(()), MLPDecoder((6,), ()))
 def first_step(factory, rate=0.1, **arguments):
     """The method, its first State, the next, and that step's metrics."""
     method = factory(*FLAT, optax.sgd(rate), **arguments)
-    state = method.init(KEY, X)
+    state = jax.jit(method.init)(KEY, X)
     return method, state, *jax.jit(method.step)(state, X)
 
 
@@ -79,7 +79,7 @@ def test_denoising_reconstructs_the_clean_input():
 
 def test_denoising_draws_anew_each_step_and_encodes_clean():
     method, state, new, metrics = first_step(methods.denoising, rate=0.0, latent_dim=3, level=0.5)
-    again = method.step(new, X)[1]
+    again = jax.jit(method.step)(new, X)[1]
     assert metrics["loss"] != again["loss"]
     w, b, _, _ = layers(state)
     np.testing.assert_allclose(method.encode(state, X), expit(X @ w + b), rtol=1e-5)

@@ -13,7 +13,7 @@ KEY = jax.random.key(0)
 
 def test_tied_decoding_is_the_transposed_encoding():
     networks = coder(MLPEncoder((4,)), MLPDecoder((6,), (4,)), 3, tied=True)
-    params = networks.init(KEY, X)
+    params = jax.jit(networks.init)(KEY, X)
     leaves = lambda tree: sorted(
         "/".join(str(k.key) for k in path) for path, _ in jax.tree.leaves_with_path(tree)
     )
@@ -21,16 +21,13 @@ def test_tied_decoding_is_the_transposed_encoding():
     z = np.array([[0.5, -1.0, 2.0]], np.float32)
     first, last = params["encoder"]["Dense_0"]["kernel"], params["code"]["kernel"]
     expected = np.maximum(z @ np.asarray(last).T, 0) @ np.asarray(first).T
-    np.testing.assert_allclose(networks.decode(params, z), expected, rtol=1e-5)
+    np.testing.assert_allclose(jax.jit(networks.decode)(params, z), expected, rtol=1e-5)
     # A kernel gets its gradient from both of its uses.
-    both = jax.grad(lambda p: networks.decode(p, networks.encode(p, X)).sum())(params)
-    once = jax.grad(
-        lambda p: networks.decode(jax.lax.stop_gradient(params) | {"encoder": p["encoder"]}, z).sum()
-    )
-    assert (
-        np.abs(both["code"]["kernel"]).sum() > 0
-        and np.abs(once(params)["encoder"]["Dense_0"]["kernel"]).sum() > 0
-    )
+    both = lambda p: networks.decode(p, networks.encode(p, X)).sum()
+    once = lambda p: networks.decode(jax.lax.stop_gradient(p) | {"encoder": p["encoder"]}, z).sum()
+    of_both, of_once = jax.jit(lambda p: (jax.grad(both)(p), jax.grad(once)(p)))(params)
+    assert np.abs(of_both["code"]["kernel"]).sum() > 0
+    assert np.abs(of_once["encoder"]["Dense_0"]["kernel"]).sum() > 0
 
 
 def test_tied_layers_past_the_tenth_keep_their_order():
@@ -72,7 +69,5 @@ def test_convolutional_networks_mirror_any_size(shape):
 def test_examples_do_not_mix():
     x = np.random.default_rng(0).uniform(size=(4, 8, 8, 1)).astype(np.float32)
     networks = coder(ConvEncoder((8,)), ConvDecoder((8, 8, 1), (8,)), 3)
-    params = networks.init(KEY, x)
-    np.testing.assert_allclose(
-        networks.encode(params, x)[:1], networks.encode(params, x[:1]), rtol=1e-4, atol=1e-5
-    )
+    params, encode = jax.jit(networks.init)(KEY, x), jax.jit(networks.encode)
+    np.testing.assert_allclose(encode(params, x)[:1], encode(params, x[:1]), rtol=1e-4, atol=1e-5)

@@ -30,7 +30,8 @@ def make(name, tx=None, **arguments):
     extra = {} if name in ("simclr", "moco") else {"total_steps": 4}
     tx = tx or optax.sgd(RATE)
     modules = networks(1 if name in ("simclr", "moco") else 2)
-    return factory(*modules, tx, augment=views, **{**extra, **arguments})
+    method = factory(*modules, tx, augment=views, **{**extra, **arguments})
+    return method._replace(init=jax.jit(method.init), encode=jax.jit(method.encode))
 
 
 def unit(z):

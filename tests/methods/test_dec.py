@@ -23,7 +23,7 @@ def make(tx=SGD, **arguments):
     networks = (MLPEncoder(()), MLPDecoder((6,), ()))  # linear, so that numpy knows its gradients
     defaults = {"tolerance": 0.0, "restarts": 2, "pretrain_epochs": 1, "gamma": 20.0}
     method = methods.dec(*networks, tx, examples=N, clusters=K, latent_dim=2, **defaults | arguments)
-    return method, jax.jit(method.step)
+    return method._replace(init=jax.jit(method.init)), jax.jit(method.step)
 
 
 def walk(method, step, batch, steps):

@@ -20,7 +20,7 @@ def rows(digits):
 def run(method, rows, batch_size, steps):
     """The State before and after so many steps of the stream, and all metrics."""
     order = example_order(np.arange(steps * batch_size), len(rows), 0).reshape(steps, batch_size)
-    state = method.init(KEY, rows[order[0]])
+    state = jax.jit(method.init)(KEY, rows[order[0]])
     advance = jax.jit(lambda state, x, order: jax.lax.scan(lambda s, i: method.step(s, x[i]), state, order))
     return state, *advance(state, jnp.asarray(rows), order)
 

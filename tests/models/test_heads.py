@@ -18,7 +18,7 @@ def normalised(x):
 def test_it_is_that_of_numpy(batch_norm, last_norm):
     """Biases without batch norm alone, gamma and beta after hidden layers alone."""
     module = models.ProjectionHead((7, 4, 3), batch_norm=batch_norm, last_norm=last_norm)
-    variables = jax.jit(module.init)(jax.random.key(0), X)
+    variables = jax.eval_shape(module.init, jax.random.key(0), X)
     draw = lambda x: RNG.normal(size=x.shape).astype(np.float32)
     params = jax.tree.map(draw, variables["params"])
     dense = {"kernel"} if batch_norm else {"kernel", "bias"}
@@ -33,22 +33,23 @@ def test_it_is_that_of_numpy(batch_norm, last_norm):
                 x = normalised(x) * p["scale"] + p["bias"]
             x = np.maximum(x, 0)
     x = normalised(x) if last_norm else x
-    bound = variables | {"params": params}
-    output = module.apply(bound, X, train=True, mutable=["batch_stats"])[0]
+    bound = {name: jax.tree.map(draw, tree) for name, tree in variables.items()} | {"params": params}
+    output = jax.jit(lambda bound: module.apply(bound, X, train=True, mutable=["batch_stats"])[0])(bound)
     np.testing.assert_allclose(output, x, rtol=1e-4, atol=1e-4)
     assert ("batch_stats" in variables) is (batch_norm or last_norm)
 
 
 def test_running_statistics_move_in_training_and_serve_in_evaluation():
     module = models.ProjectionHead((3,), last_norm=True, norm_momentum=0.5)
-    variables = module.init(jax.random.key(0), X)
+    variables = jax.jit(module.init)(jax.random.key(0), X)
     hidden = X @ np.asarray(variables["params"]["Dense_0"]["kernel"])
-    _, moved = module.apply(variables, X, train=True, mutable=["batch_stats"])
+    trained = lambda v: module.apply(v, X, train=True, mutable=["batch_stats"])
+    _, moved = jax.jit(trained)(variables)
     mean, var = 0.5 * hidden.mean(0), 0.5 + 0.5 * hidden.var(0)
     statistics = moved["batch_stats"]["BatchNorm_0"]
     np.testing.assert_allclose(statistics["mean"], mean, rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(statistics["var"], var, rtol=1e-4)
-    output, unmoved = module.apply(variables | moved, X, mutable=["batch_stats"])
+    output, unmoved = jax.jit(lambda v: module.apply(v, X, mutable=["batch_stats"]))(variables | moved)
     np.testing.assert_allclose(output, (hidden - mean) / np.sqrt(var + 1e-5), rtol=1e-4, atol=1e-5)
     jax.tree.map(np.testing.assert_array_equal, unmoved, moved)
 
@@ -96,8 +97,8 @@ def test_a_small_cnn_averages_over_pixels():
     """Strides of 1 and 2, no padding of size: 5 x 5 to 5 x 5 to 3 x 3."""
     module = models.CNN((2, 3))
     x = RNG.normal(size=(2, 5, 5, 1)).astype(np.float32)
-    variables = module.init(jax.random.key(0), x)
-    output, made = module.apply(variables, x, capture_intermediates=True)
+    variables = jax.jit(module.init)(jax.random.key(0), x)
+    output, made = jax.jit(lambda v: module.apply(v, x, capture_intermediates=True))(variables)
     made = made["intermediates"]
     assert [made[f"Conv_{i}"]["__call__"][0].shape[1:] for i in (0, 1)] == [(5, 5, 2), (3, 3, 3)]
     last = np.maximum(made["BatchNorm_1"]["__call__"][0], 0)

@@ -40,6 +40,7 @@ from unsupjax.run.plan import resolve
 WORKER = pathlib.Path(__file__).parents[1] / "worker.py"
 FAMILIES = ["gan", "kmeans", "moco"]  # two optimizers; integers; a queue and shuffled batches
 OTHERS = ["autoencoder", "som", "simclr-corrupted", "byol"]
+UNJUDGED = ("--config.evaluate.run=()", "--config.evaluate.figures=()")
 CONFIG = """
 from unsupjax.config import experiment
 
@@ -167,7 +168,7 @@ def test_a_run_of_several_goes_on_with_one_and_with_two(several, config, tmp_pat
 
 @pytest.mark.parametrize("victim", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_when_one_of_two_dies_the_other_ends_and_the_run_goes_on(victim, config, tmp_path):
-    arguments = (f"--config={config}", "--workdir=run", "--config.train.steps=3000")
+    arguments = (f"--config={config}", "--workdir=run", "--config.train.steps=600", *UNJUDGED)
     begun = start_many(2, *arguments, cwd=tmp_path)
     wait_for(lambda: steps(tmp_path / "run"), begun[0])
     begun[victim].kill()
@@ -178,9 +179,9 @@ def test_when_one_of_two_dies_the_other_ends_and_the_run_goes_on(victim, config,
     message = f"process {1 - victim} of 2 lost the others|another task died"
     assert re.search(message, texts[1 - victim]), texts[1 - victim]
     saved = steps(tmp_path / "run")[-1]
-    again = train(*arguments[:2], "--config.train.steps=3000", "--config.parallel=pmap", cwd=tmp_path)
+    again = train(*arguments, "--config.parallel=pmap", cwd=tmp_path)
     assert again.returncode == 0 and f"from step {saved}" in again.stdout, again.stderr
-    assert steps(tmp_path / "run")[-1] == 3000
+    assert steps(tmp_path / "run")[-1] == 600
 
 
 def launched_by(launcher, rank, port):
@@ -285,10 +286,10 @@ def test_alone_nothing_is_started_shared_or_waited_for(monkeypatch):
     "case, tolerance",
     [
         ("autoencoder", 1e-5),
-        ("gan", 1e-5),
+        pytest.param("gan", 1e-5, marks=pytest.mark.slow),
         ("moco", 1e-4),  # batch norm of 16 examples amplifies the round-off of another order of sums
-        ("byol", 1e-5),
-        ("som", 1e-5),
+        pytest.param("byol", 1e-5, marks=pytest.mark.slow),
+        pytest.param("som", 1e-5, marks=pytest.mark.slow),
         ("kmeans", 1e-5),
     ],
 )
@@ -319,12 +320,12 @@ def test_memory_of_a_divided_state_falls_as_one_by_n():
     batch = np.zeros((8, 784), np.float32)
     abstract = jax.eval_shape(method.init, jax.random.key(0), batch)
     held = {}
-    for n in (1, 2, 4, 8):
+    for n in (1, 2, 8):
         mesh = make_mesh(fsdp=n)
         init = jax.jit(method.init, out_shardings=state_sharding(abstract, mesh))
         state = init(jax.random.key(0), batch)
         held[n] = sum(x.addressable_shards[0].data.nbytes for x in jax.tree.leaves(without_keys(state)))
-    for n in (2, 4, 8):
+    for n in (2, 8):
         assert held[1] / n <= held[n] < 1.02 * held[1] / n
 
 

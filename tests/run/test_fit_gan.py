@@ -62,8 +62,8 @@ def test_labels_reach_a_conditional_model_by_either_feed(tmp_path):
         fit(config, tmp_path / feed)
         states.append(load(tmp_path / feed)[1])
     first, second = (jax.tree.leaves((s.generator, s.discriminator)) for s in states)
-    for a, b in zip(first, second, strict=True):
-        np.testing.assert_array_equal(a, b)
+    for a, b in zip(first, second, strict=True):  # two programs, rounded elsewhere
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
     untrained = experiments.prepare(resolve(config)).init()
     for network in ("generator", "discriminator"):
         before, after = (embedding(getattr(state, network)) for state in (untrained, states[0]))
