@@ -145,6 +145,17 @@ def test_weights_that_are_none_are_refused(weights, message):
             fit()
 
 
+@pytest.mark.parametrize("of", [np.asarray, jnp.asarray])
+def test_constants_of_a_traced_function_are_seen(of):
+    rows = of(np.float32([[1, 2], [np.nan, 0]]))
+    with pytest.raises(UserError, match="row 1"):
+        jax.jit(lambda: checks.device_rows(rows, "t"))()
+    whole = of(np.int32([[2**30], [2**30 + 1]]))
+    with pytest.raises(UserError, match="rounds away"):
+        jax.jit(lambda: checks.device_rows(whole, "t"))()
+    np.testing.assert_array_equal(jax.jit(lambda: checks.device_rows(rows[:1], "t"))(), [[1, 2]])
+
+
 def test_starts_that_are_not_finite_are_refused():
     start = np.full((2, 3), np.nan)
     with pytest.raises(UserError, match="kmeans: init: row 0"):

@@ -50,7 +50,6 @@ def device_rows(x: jax.Array, name: str, missing: bool = False) -> jax.Array:
     """
     x = _table(x, name)
     if not isinstance(x, jax.core.Tracer):
-        x = x if x.dtype.itemsize == 8 else jnp.asarray(x)
         _values(x, np.float32, name, missing)
     return jnp.asarray(x.astype(np.float32) if x.dtype.itemsize == 8 else x)
 
@@ -92,7 +91,14 @@ def weights(values: jax.Array | None, n: int, name: str) -> jax.Array | None:
 
 def _values(x: np.ndarray | jax.Array, dtype: type, name: str, missing: bool) -> None:
     """Raises UserError for values that are not finite or that computing in `dtype` would silently distort."""
-    sizes = np.asarray((_sizes if isinstance(x, np.ndarray) else _jitted_sizes)(x, missing))
+    wide = isinstance(x, np.ndarray) and x.dtype.itemsize == 8  # JAX would round it before it is seen
+    sizes = (_sizes if wide else _jitted_sizes)(x, missing)
+    if isinstance(
+        sizes, jax.core.Tracer
+    ):  # a constant in a function that is being traced: look at it on the host
+        x = np.asarray(x)
+        sizes = _sizes(x, missing)
+    sizes = np.asarray(sizes)
     _finite(np.isfinite(sizes), name)
     if x.dtype.itemsize >= 4 and x.dtype not in (dtype, np.float32):
         _kept_apart(x, dtype, name)
