@@ -156,6 +156,18 @@ def test_constants_of_a_traced_function_are_seen(of):
     np.testing.assert_array_equal(jax.jit(lambda: checks.device_rows(rows[:1], "t"))(), [[1, 2]])
 
 
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+def test_one_nan_in_wide_rows_is_seen(dtype):
+    x = np.ones((40, 64), dtype)
+    x[7, 3] = np.nan
+    with pytest.raises(UserError, match="row 7"):
+        checks.device_rows(x, "t")
+    assert checks.device_rows(x, "t", missing=True).shape == x.shape
+    x[7, 3] = -np.inf
+    with pytest.raises(UserError, match="row 7"):
+        checks.device_rows(x, "t", missing=True)
+
+
 def test_starts_that_are_not_finite_are_refused():
     start = np.full((2, 3), np.nan)
     with pytest.raises(UserError, match="kmeans: init: row 0"):

@@ -131,7 +131,9 @@ def _sizes(x, missing):
     """The largest magnitude in each row, `[N]`; not finite where the row is not."""
     of = np if isinstance(x, np.ndarray) else jnp
     size = of.abs(x.astype(of.float64)) if x.dtype.kind in "iu" and x.dtype.itemsize == 8 else of.abs(x)
-    return of.max(of.where(of.isnan(size), 0, size) if missing else size, axis=1)
+    # Not the maximum's own NaN: XLA's drops it.
+    size = of.where(of.isnan(size), 0 if missing else np.inf, size)
+    return of.max(size, axis=1)
 
 
 _jitted_sizes = jax.jit(_sizes, static_argnums=1)
