@@ -72,17 +72,20 @@ def trained(folder, count, devices, cases, *options):
 
 
 def assert_same(found, expected):
-    """Equal to 1e-5 of the largest entry of each array; whole numbers exactly."""
+    """Equal to 1e-5 of the largest entry of each array, and of MoCo to 1e-4; whole numbers exactly."""
     assert found.keys() == expected.keys()
     for name, states in expected.items():
+        tolerance = (
+            1e-4 if name.startswith("moco") else 1e-5
+        )  # its batch norm of few examples amplifies round-off
         assert states.keys() == found[name].keys()
         for path, e in states.items():
             a, where = found[name][path], f"{name}{path}"
             if np.issubdtype(e.dtype, np.integer):
                 np.testing.assert_array_equal(a, e, err_msg=where)
             else:
-                atol = 1e-5 * max(np.abs(e).max(), 1e-3)
-                np.testing.assert_allclose(a, e, rtol=1e-5, atol=atol, err_msg=where)
+                atol = tolerance * max(np.abs(e).max(), 1e-3)
+                np.testing.assert_allclose(a, e, rtol=tolerance, atol=atol, err_msg=where)
 
 
 @pytest.mark.parametrize("families", [FAMILIES, pytest.param(OTHERS, marks=pytest.mark.slow)])
