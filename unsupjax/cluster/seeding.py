@@ -11,6 +11,8 @@ from unsupjax.parallel.collectives import all_gather, example_keys, psum
 _TILE = 1024
 ROUNDS = 5  # of k-means||; Bahmani et al. find no gain beyond
 
+_FAR = 2.0**12  # of `nearest.to_all`: weights of a draw need three digits
+
 
 def draw(key: jax.Array, x: jax.Array, mass: jax.Array, n: int, axis_name: str | None) -> jax.Array:
     """n rows of x drawn with replacement in proportion to `mass` `[N]`, over all devices: float32 `[n, D]`.
@@ -42,7 +44,7 @@ def squared_to(x: jax.Array, candidates: jax.Array, metric: str) -> jax.Array:
     def of_rows(rows, x):
         def body(out, start, fresh):
             p = nearest.points(nearest.tile(x, start, rows), units.shift, metric, False)
-            squared, _ = nearest.to_all(p, units, metric)
+            squared, _ = nearest.to_all(p, units, metric, _FAR)
             return jax.lax.dynamic_update_slice_in_dim(out, squared, start, 1)
 
         n = x.shape[0]

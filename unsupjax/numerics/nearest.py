@@ -35,6 +35,8 @@ METRICS = ("euclidean", "cosine", "manhattan")
 _TILE = {"cpu": 2**19, "default": 2**25}  # distances in a tile: on CPU what the second-level cache holds
 _GROUP = 8  # rows for each unit that are summed before their sum joins the total: float32 sums of millions stay exact
 _FAR = 8.0**2  # squared norm over squared distance beyond which the expansion is not trusted
+_DIRECT = 8  # features, at most, of which differences take no longer than the expansion
+_PAIRS = 4  # units in doubt, at most, that are compared with a row one by one
 _AGAIN = 128  # rows that are compared by differences together
 
 
@@ -181,25 +183,58 @@ def closest(
     return _where_needed(jnp.any(far), again, (index, half))
 
 
-def sure_scores(points: Points, units: Units, metric: str) -> tuple[jax.Array, jax.Array]:
-    """`scores` and `row_terms` whose sums are right for all units: from differences where a point is far."""
+def sure_scores(points: Points, units: Units, metric: str, far: float = _FAR) -> tuple[jax.Array, jax.Array]:
+    """`scores` and `row_terms` whose sums are right for all units: from differences where a point is far.
+
+    Far is a squared norm over the squared distance above `far`: a sum is right to about `far` roundings.
+    """
+    b = len(points.x)
+    exact = lambda x, observed: _half_squares(x, observed, units, metric)
     values, terms = scores(points, units, metric, "highest"), row_terms(points, metric)
     if metric == "manhattan":
         return values, terms
-    far = terms > _FAR * jnp.maximum(jnp.min(values, axis=0) + terms, 0)
-    again = lambda: (_half_squares(points.x, points.observed, units, metric), jnp.zeros_like(terms))
-    return _where_needed(jnp.any(far), again, (values, terms))
+    in_doubt = lambda: terms[None] > far * jnp.maximum(values + terms[None], 0)
+
+    def again():
+        half, doubt = jnp.maximum(values + terms[None], 0), in_doubt()
+        few = jnp.sum(doubt, axis=0) <= _PAIRS
+
+        def pairs(state):  # of each row the unit that is nearest of those in doubt
+            half, doubt = state
+            index, least = lowest(jnp.where(doubt, half, jnp.inf))
+            found = 0.5 * _squares(points.x, units.codebook[index], metric, points.observed)
+            row = jnp.where(least < jnp.inf, jnp.arange(b), b)
+            half = half.at[index, row].set(found, mode="drop")
+            return half, doubt.at[index, row].set(False, mode="drop")
+
+        def rows(state):  # of some rows all units
+            half, left = state
+            at, x, observed = _some_rows(left, points)
+            return half.at[:, at].set(exact(x, observed), mode="drop"), left.at[at].set(False, mode="drop")
+
+        going = lambda state: jnp.any(state[1])
+        half, _ = jax.lax.while_loop(going, pairs, (half, doubt & few[None]))
+        half, _ = jax.lax.while_loop(going, rows, (half, ~few))
+        return half, jnp.zeros_like(terms)
+
+    return _where_needed(jnp.any(in_doubt()), again, (values, terms))
+
+
+def _some_rows(chosen: jax.Array, points: Points) -> tuple[jax.Array, jax.Array, jax.Array | None]:
+    """Some of the rows that are chosen, bool `[B]`: where they are, B where they are fewer, and what they hold."""
+    b = len(chosen)
+    (rows,) = jnp.nonzero(chosen, size=min(_AGAIN, b), fill_value=b)
+    take = lambda a: None if a is None else jnp.take(a, rows, axis=0, mode="clip")
+    return rows, take(points.x), take(points.observed)
 
 
 def _settled(index: jax.Array, doubt: jax.Array, points: Points, units: Units, metric: str) -> jax.Array:
     """The index of the nearest unit of each point, `[B]`, found anew for points in doubt, bool `[B]`."""
-    b = len(index)
 
     def some(state):
         index, doubt = state
-        (rows,) = jnp.nonzero(doubt, size=min(_AGAIN, b), fill_value=b)
-        take = lambda a: None if a is None else jnp.take(a, rows, axis=0, mode="clip")
-        found, _ = lowest(_half_squares(take(points.x), take(points.observed), units, metric))
+        rows, x, observed = _some_rows(doubt, points)
+        found, _ = lowest(_half_squares(x, observed, units, metric))
         return index.at[rows].set(found, mode="drop"), doubt.at[rows].set(False, mode="drop")
 
     return jax.lax.while_loop(lambda state: jnp.any(state[1]), some, (index, doubt))[0]
@@ -494,9 +529,9 @@ def both_distances(half: jax.Array, metric: str, observed: jax.Array | None) -> 
     return 2 * half, half if metric == "cosine" else jnp.sqrt(2 * half)
 
 
-def to_all(points: Points, units: Units, metric: str) -> tuple[jax.Array, jax.Array]:
-    """Squared distances and distances of points to all units, each `[K, B]`."""
-    values, terms = sure_scores(points, units, metric)
+def to_all(points: Points, units: Units, metric: str, far: float = _FAR) -> tuple[jax.Array, jax.Array]:
+    """Squared distances and distances of points to all units, each `[K, B]`; `far` as `sure_scores` has it."""
+    values, terms = sure_scores(points, units, metric, far)
     return both_distances(jnp.maximum(values + terms[None], 0), metric, points.observed)
 
 
@@ -505,4 +540,17 @@ def table(
 ) -> jax.Array:
     """The distance of every row to every unit, float32 `[N, K]`; arguments as `find` has them."""
     units = prepare(codebook, metric)
-    return to_all(points(x, units.shift, metric, missing), units, metric)[1].T
+    few = metric != "manhattan" and x.shape[1] <= _DIRECT
+
+    def all_of(rows, x):
+        def body(carry, start, fresh):
+            p = points(tile(x, start, rows), units.shift, metric, missing)
+            if few:
+                half = _half_squares(p.x, p.observed, units, metric)
+                return put(carry, both_distances(half, metric, p.observed)[1].T, start)
+            return put(carry, to_all(p, units, metric)[1].T, start)
+
+        shape = x.shape[0], codebook.shape[0]
+        return None, fold(body, jnp.zeros_like(x, jnp.float32, shape), x.shape[0], rows)
+
+    return over_rows(all_of, codebook.shape[0], x)[1]
