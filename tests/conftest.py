@@ -47,7 +47,7 @@ def pytest_runtest_setup(item):
 def forgetting():
     """Programs are dropped between two modules once they are many: a worker that keeps all grows by gigabytes."""
     yield
-    if memory().get("host_memory_gib", 1) > 0.6:
+    if memory().get("host_memory_gib", 1) > 0.5:
         jax.clear_caches()
         gc.collect()
         getattr(ctypes.CDLL(None), "malloc_trim", lambda _: None)(0)
