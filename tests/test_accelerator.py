@@ -20,6 +20,7 @@ def cifar(tmp_path_factory):
     return str(path)
 
 
+@pytest.mark.thorough
 def test_rows_are_measured_once(tmp_path, cifar, monkeypatch):
     out = tmp_path / "rows.json"
     rows = accelerator.measure(out, size="toy", cifar=cifar)

@@ -302,6 +302,7 @@ def test_eight_devices_give_the_state_of_one(case, executor, hashed):
         np.testing.assert_allclose(metrics[name], value, rtol=1e-4, atol=1e-5, err_msg=name)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("case", "check"), several(checked=CASES, unchecked=["autoencoder", "gan", "kmeans"])
 )

@@ -9,6 +9,8 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from unsupjax import methods, models
 
+pytestmark = pytest.mark.thorough
+
 SHAPE = (8, 8, 1)
 FLAT = (models.MLPEncoder(()), models.MLPDecoder(SHAPE, ()))
 DEEP = (models.MLPEncoder((128,)), models.MLPDecoder(SHAPE, (128,)))

@@ -8,6 +8,8 @@ import pytest
 from unsupjax import som
 from unsupjax.cluster import kmeans, scores
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture(scope="module")
 def labelled():

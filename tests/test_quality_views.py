@@ -7,6 +7,8 @@ import pytest
 
 from unsupjax import augment, losses, methods, models
 
+pytestmark = pytest.mark.thorough
+
 SHAPE, STEPS, BATCH = (8, 8, 1), 300, 64
 ORDER = np.random.default_rng(0).permutation(1797)  # neighbours in the file share a writer
 VIEWS = augment.glyphs(SHAPE, area=(1.0, 1.0), noise=0.05)

@@ -63,6 +63,7 @@ def test_empty_clusters_take_the_farthest_rows_as_in_scikit_learn(rows):
     np.testing.assert_allclose(fitted.inertia, expected.inertia_, rtol=1e-5)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("init", ["k-means++", "k-means||", "random"])
 def test_devices_change_nothing(rows, init):
     settings = {"init": init, "restarts": 2}
@@ -86,6 +87,7 @@ def test_devices_fill_empty_clusters_alike(rows):
     np.testing.assert_array_equal(sharded.labels, expected.labels)
 
 
+@pytest.mark.thorough
 def test_ten_restarts_reach_what_scikit_learns_reach(digits):
     x = 16 * digits.reshape(-1, 64)
     fitted = kmeans.fit(KEY, x, 10)
@@ -156,6 +158,7 @@ def test_dtypes_are_taken_as_they_are(digits, dtype):
     np.testing.assert_array_equal(fitted.labels, expected.labels)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("n", "d", "k"), [(1, 3, 1), (50, 20_000, 3), (3000, 1, 4)])
 def test_odd_shapes(n, d, k):
     x = np.random.default_rng(0).normal(size=(n, d)).astype(np.float32)

@@ -43,6 +43,7 @@ def test_residual_codes_are_those_of_a_loop():
     assert np.all(np.diff(books.errors) < 0)
 
 
+@pytest.mark.thorough
 def test_each_level_is_a_minimum_of_k_means_as_good_as_scikit_learns():
     x = rows(1000)
     books = quantize.residual(KEY, x, codes=16, levels=3, restarts=5, tolerance=0.0)
@@ -70,6 +71,7 @@ def test_product_codes_are_those_of_a_loop():
         assert books.errors[m] < 1.1 * KMeans(16, n_init=3, random_state=0).fit(part).inertia_ / 600
 
 
+@pytest.mark.thorough
 def test_one_subspace_and_one_level_are_k_means():
     x = rows(600, 8)
     one = quantize.product(KEY, x, codes=8, subspaces=1, restarts=3)
@@ -78,6 +80,7 @@ def test_one_subspace_and_one_level_are_k_means():
     np.testing.assert_array_equal(quantize.encode(one, x), quantize.encode(other, x))
 
 
+@pytest.mark.thorough
 def test_a_start_along_principal_directions_uses_codes_more_evenly():
     """In 200 dimensions k-means++ ends with many rows in few clusters."""
     x = np.random.default_rng(0).normal(size=(2000, 200)).astype(np.float32)
@@ -102,6 +105,7 @@ def test_codes_without_rows_are_revived(weighted):
     np.testing.assert_allclose(error, np.average(squared, weights=weights), rtol=1e-4)
 
 
+@pytest.mark.thorough
 def test_codes_without_rows_among_rows_that_coincide():
     distinct = np.arange(9, dtype=np.float32)[:, None] ** 2
     x = jnp.asarray(np.repeat(distinct, 20, axis=0))
@@ -111,6 +115,7 @@ def test_codes_without_rows_among_rows_that_coincide():
     assert len(np.unique(labels)) == 9 and error < 1e-9 and np.isfinite(centers).all()
 
 
+@pytest.mark.thorough
 def test_utilisation_after_a_single_iteration():
     x = rows(400, 40)
     for books in (
@@ -121,6 +126,7 @@ def test_utilisation_after_a_single_iteration():
         np.testing.assert_array_equal(used["utilisation"], 1)
 
 
+@pytest.mark.thorough
 def test_weights_are_repeated_rows():
     x = rows(60, 2)
     weights = np.random.default_rng(0).integers(1, 4, 60)
@@ -130,6 +136,7 @@ def test_weights_are_repeated_rows():
     np.testing.assert_allclose(weighted.errors[0], other.errors[0], rtol=1e-4)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("method", ["residual", "product"])
 def test_devices_agree_with_one(method):
     x = jnp.asarray(rows(160, 40))
@@ -144,6 +151,7 @@ def test_devices_agree_with_one(method):
     np.testing.assert_array_equal(jax.jit(encode)(x), quantize.encode(one, x))
 
 
+@pytest.mark.thorough
 def test_the_whole_is_jittable():
     x = jnp.asarray(rows(100, 4))
     books = jax.jit(lambda x: quantize.residual(KEY, x, codes=5, levels=2))(x)
@@ -174,6 +182,7 @@ def test_unique_codes_number_equal_rows_in_order():
     assert len(np.unique(unique, axis=0)) == 200
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("dtype", [np.float64, np.int32, np.uint8, jnp.bfloat16])
 def test_dtypes(dtype):
     x = np.round(rows(100, 4) - rows(100, 4).min()).astype(dtype)
@@ -184,6 +193,7 @@ def test_dtypes(dtype):
     )
 
 
+@pytest.mark.thorough
 def test_few_distinct_rows_constant_columns_one_row():
     x = np.repeat(np.array([[0, 7], [1, 7], [5, 7]], np.float32), 10, axis=0)
     books = quantize.residual(KEY, x, codes=8, levels=3)
@@ -197,6 +207,7 @@ def test_few_distinct_rows_constant_columns_one_row():
     np.testing.assert_array_equal(quantize.decode(one, quantize.encode(one, x[:1])), x[:1])
 
 
+@pytest.mark.thorough
 def test_wide_rows():
     x = np.random.default_rng(0).normal(size=(50, 20_000)).astype(np.float32)
     books = quantize.residual(KEY, x, codes=10, levels=2)

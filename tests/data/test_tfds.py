@@ -245,6 +245,7 @@ def test_no_single_input(tfds_files, tmp_path):
         open_source("tfds:words", data_dir=str(tmp_path))
 
 
+@pytest.mark.thorough
 def test_silent_without_tensorflow(prepared):
     """Neither TensorFlow nor a word on the terminal, in a fresh interpreter."""
     code = (

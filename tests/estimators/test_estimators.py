@@ -127,6 +127,7 @@ def test_dtypes(dtype):
     assert adjusted_rand_score(KMeans(5, n_init=5, random_state=0).fit_predict(x), y) > 0.7
 
 
+@pytest.mark.thorough
 def test_one_center_and_equal_rows():
     x = np.full((7, 3), 4.0)
     for offset in (0.0, 1e6, 1e30):
@@ -140,6 +141,7 @@ def test_one_center_and_equal_rows():
     assert few.inertia_ == 0 and np.isfinite(few.cluster_centers_).all()
 
 
+@pytest.mark.thorough
 def test_constant_columns_and_one_row():
     x, _ = blobs(60, 2)
     wide = np.concatenate([x, np.full((60, 2), 1e4)], axis=1)
@@ -161,6 +163,7 @@ def test_spherical_ignores_lengths():
     np.testing.assert_allclose(fitted.inertia_, 2 * (1 - cosine).min(axis=1).sum(), rtol=1e-4)
 
 
+@pytest.mark.thorough
 def test_pipeline_and_grid_search():
     x, y = blobs(200)
     pipeline = make_pipeline(StandardScaler(), KMeans(5, n_init=3, random_state=0))

@@ -96,6 +96,7 @@ def expected():
 EXECUTORS = ["pmap", "shard_map", "shard_map, unchecked"]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("executor", EXECUTORS)
 def test_losses_and_gradients_of_8_devices_are_those_of_one(executor, expected):
     found = on_devices(gradients(AXIS), executor)

@@ -97,6 +97,7 @@ class Reference:
         self.now = tuple(a - RATE * g for a, g in zip(self.now, steps, strict=True))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "batch, pretrain, update, weight, tolerance",
     [(16, 2, 1, 1.0, 0.0), (16, 1, 2, 0.0, 0.0), (10, 1, 1, 1.0, 0.05), (50, 1, 2, 0.5, 0.0)],
@@ -121,6 +122,7 @@ def test_every_phase_is_that_of_numpy(batch, pretrain, update, weight, tolerance
     assert reference.converged == bool(tolerance)
 
 
+@pytest.mark.thorough
 def test_targets_stand_still_within_an_interval_and_move_between():
     targets, moved = [], 0
     for i, before, state, _ in walk(*make(update_epochs=2), 10, 45):
@@ -134,6 +136,7 @@ def test_targets_stand_still_within_an_interval_and_move_between():
     assert moved == 5 * (1 + 2 + 2)  # pretraining, and two intervals of two epochs
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("batch", [10, 16])
 def test_kmeans_sees_the_codes_of_all_examples(batch):
     """Centres are a fixed point of Lloyd's algorithm on the codes of the whole training set."""
@@ -206,6 +209,7 @@ def test_batches_that_do_not_fit_epochs_are_refused():
         make()[0].init(jax.random.key(0), np.zeros((33, 6), np.float32))
 
 
+@pytest.mark.thorough
 def test_refinement_draws_codes_to_their_centers(digits):
     """Digits: the soft assignments grow harder, and agree with the classes no worse than k-means of the codes."""
     from sklearn.datasets import load_digits

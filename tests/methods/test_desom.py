@@ -126,6 +126,7 @@ def topographic_error(found, z):
     return 1 - som.adjacency(found.grid, 8)[nearest[:, 0], nearest[:, 1]].mean()
 
 
+@pytest.mark.thorough
 def test_digits_are_laid_out_on_the_map(digits):
     """A trained map is pure and ordered; without a neighbourhood its units lie anyhow."""
     from sklearn.datasets import load_digits

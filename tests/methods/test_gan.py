@@ -124,6 +124,7 @@ def test_every_critic_update_sees_other_examples_and_other_samples():
         method.step(state, real(n=7))
 
 
+@pytest.mark.thorough
 def test_power_iteration_runs_in_the_discriminators_updates_alone():
     discriminator = models.MLPDiscriminator(features=(4,), spectral=True)
     steps = {}
@@ -208,6 +209,7 @@ def test_a_joint_batch_has_one_set_of_statistics():
     assert not np.allclose(states["separate"].discriminator_stats["BatchNorm_0"]["mean"], got)
 
 
+@pytest.mark.thorough
 def test_labels_reach_both_networks_and_choose_samples():
     method = make(labels=3)
     batch = (real(), jnp.arange(BATCH) % 3)
@@ -225,6 +227,7 @@ def test_labels_reach_both_networks_and_choose_samples():
     assert method.interpolate(state, jax.random.key(0), 2, 4).shape == (2, 4, D)
 
 
+@pytest.mark.thorough
 def test_the_gradient_passes_through_diff_augment():
     shape = (8, 8, 1)
     pair = (models.MLPGenerator(shape, (8,), output="unit"), models.MLPDiscriminator((8,)))

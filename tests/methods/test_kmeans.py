@@ -26,6 +26,7 @@ def run(method, rows, batch_size, steps):
     return state, *advance(state, jnp.asarray(rows), order)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("batch_size", [500, 120])
 def test_an_epoch_of_batches_is_an_iteration_of_lloyd(rows, batch_size):
     """Also where batches lie across the ends of epochs; to the same convergence, and no further."""
@@ -41,6 +42,7 @@ def test_an_epoch_of_batches_is_an_iteration_of_lloyd(rows, batch_size):
     np.testing.assert_allclose(metrics["loss"][-20:].mean() * 500, expected.inertia, rtol=0.05)
 
 
+@pytest.mark.thorough
 def test_the_best_of_several_restarts_counts(rows):
     method = methods.kmeans(clusters=12, restarts=4, examples=500)
     _, state, _ = run(method, rows, 250, 100)
@@ -75,6 +77,7 @@ def test_mini_batches_move_centres_to_the_mean_of_what_they_were_given(rows):
     np.testing.assert_allclose(last.runs.centers[0].reshape(6, -1), centers, atol=1e-4)
 
 
+@pytest.mark.thorough
 def test_a_cluster_without_examples_takes_the_farthest_one(rows):
     method = methods.kmeans(clusters=6, examples=500)
     state = method.init(KEY, rows)

@@ -25,6 +25,7 @@ def run(method, rows, batch_size, steps):
     return state, *advance(state, jnp.asarray(rows), order)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("batch_size", [500, 120])
 @pytest.mark.parametrize("settings", [{}, {"topology": "hexagonal", "neighbourhood": "triangle"}])
 def test_an_epoch_of_batches_is_an_epoch_of_the_batch_map(rows, batch_size, settings):

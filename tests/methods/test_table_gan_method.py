@@ -110,6 +110,7 @@ def test_real_rows_have_the_categories_asked_for(data):
         assert (vectors[jnp.arange(BATCH), layout.width - 5 + asked] == 1).all()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("case", "executor"),
     [
@@ -133,6 +134,7 @@ def test_eight_devices_give_the_state_of_one(case, executor, data, trained):
         np.testing.assert_allclose(metrics[name], value, rtol=1e-4, atol=1e-5, err_msg=name)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("case", ["relativistic", pytest.param("wasserstein", marks=pytest.mark.slow)])
 def test_users_own_shard_map_gives_the_state_of_one(case, data, trained):
     method, whole, shared = make(data, case, AXIS), PartitionSpec(), PartitionSpec(AXIS)
@@ -145,6 +147,7 @@ def test_users_own_shard_map_gives_the_state_of_one(case, data, trained):
     assert_same_state(state, trained[case][0], 2e-5)
 
 
+@pytest.mark.thorough
 def test_a_step_against_formulas(data):
     """The first update of both networks, and the average, of plain gradient descent."""
     rate, kind, rows = 0.1, *data[:2]
@@ -229,6 +232,7 @@ def test_a_step_against_formulas(data):
     chex.assert_trees_all_close(new.average, average, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.thorough
 def test_samples_have_the_quantiles_of_the_table(data, table, trained):
     """Of numbers; and categories are as frequent as they are, if the generator does what it is asked for."""
     kind = data[0]
@@ -303,6 +307,7 @@ def undisturbed(csv, few_panels, tmp_path_factory):
     return folder, runs.load(folder)[1]
 
 
+@pytest.mark.thorough
 def test_an_interrupted_run_and_the_other_feed_end_in_the_same_state(csv, undisturbed, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(undisturbed[0], folder)
@@ -320,6 +325,7 @@ def test_an_interrupted_run_and_the_other_feed_end_in_the_same_state(csv, undist
     assert steps == [3, 6, 9, 12]
 
 
+@pytest.mark.thorough
 def test_a_run_samples_without_its_data(csv, undisturbed):
     """What `model.json` and a checkpoint hold is enough."""
     folder, state = undisturbed

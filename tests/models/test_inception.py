@@ -52,6 +52,7 @@ def features(weights, images):
     return np.asarray(jax.jit(InceptionV3().apply)(inception_variables(weights), images))
 
 
+@pytest.mark.thorough
 def test_features_are_those_once_computed(features):
     assert features.shape == (2, 2048) and features.dtype == np.float32
     np.testing.assert_allclose(features[:, 47::250], GOLDEN, rtol=1e-4, atol=1e-3)

@@ -125,6 +125,7 @@ def test_parts_for_each_device():
     assert nearest.shares(8_000, 4_000) == 8 and nearest.shares(8_000, 4_001) == 1
 
 
+@pytest.mark.thorough
 def test_other_searches_in_parts(monkeypatch):
     """Those that use the tiles by themselves, against one tile."""
     x, w = RNG.normal(size=(328, 7)).astype(np.float32), RNG.normal(size=(12, 7)).astype(np.float32)

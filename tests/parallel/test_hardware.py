@@ -45,6 +45,7 @@ def test_memory_in_use_grows_with_what_is_held():
     assert hardware.memory()["host_memory_gib"] - before > 0.2 and len(held) == 2**28
 
 
+@pytest.mark.thorough
 def test_compiled_programs_are_kept_in_the_users_cache(tmp_path):
     fonts = pathlib.Path("~/.config/matplotlib").expanduser()  # or it would build its own cache, and say so
     home = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "MPLCONFIGDIR": str(fonts)}

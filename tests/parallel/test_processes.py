@@ -37,6 +37,8 @@ from unsupjax.run.checkpoint import Checkpoints
 from unsupjax.run.loop import compile_block
 from unsupjax.run.plan import resolve
 
+pytestmark = pytest.mark.thorough
+
 WORKER = pathlib.Path(__file__).parents[1] / "worker.py"
 FAMILIES = ["gan", "kmeans", "moco"]  # two optimizers; integers; a queue and shuffled batches
 OTHERS = ["autoencoder", "som", "simclr-corrupted", "byol"]

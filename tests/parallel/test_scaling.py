@@ -17,6 +17,8 @@ from unsupjax.parallel.mesh import compile_step, make_mesh, place_batch, replica
 sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "benchmarks"))
 from hlo_bytes import collectives as collectives_of
 
+pytestmark = pytest.mark.thorough
+
 SHAPE, N, SLACK = (8, 8, 1), 8, 1.3
 ROWS = {"gan": 1024, "gan-joint": 1024, "moco": 512, "simclr": 512, "kmeans": 2048, "som": 2048}
 TILE = 1024  # rows of k-means and the map, two of which are a batch

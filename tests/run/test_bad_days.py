@@ -17,6 +17,8 @@ import orbax.checkpoint as ocp
 import pytest
 from launch import QUICK, ROOT, environment, start, steps, train, wait_for
 
+pytestmark = pytest.mark.thorough
+
 TESTS = pathlib.Path(__file__).parents[1]
 
 

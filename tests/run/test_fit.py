@@ -164,6 +164,7 @@ def test_an_evaluator_that_fails_and_a_figure_that_cannot_be_drawn_cost_the_othe
     assert "the figure 'pca' is left out: a library's $words$\n" in capsys.readouterr().err
 
 
+@pytest.mark.thorough
 def test_a_profile_of_some_steps_is_written_and_changes_nothing(undisturbed, tmp_path):
     results = fit(tiny(profile_steps="7:9"), tmp_path / "run")
     assert results == undisturbed[1]

@@ -39,6 +39,7 @@ def judged(config, name, **arguments):
     config.evaluate = {"run": (name,), name: arguments}
 
 
+@pytest.mark.thorough
 def test_a_film_is_drawn_while_it_trains_and_joined_at_the_end(tmp_path):
     from PIL import Image
 
@@ -54,6 +55,7 @@ def test_a_film_is_drawn_while_it_trains_and_joined_at_the_end(tmp_path):
     assert {"loss", "generator_loss", "diversity", "discriminator_accuracy", "penalty"} <= set(lines[0])
 
 
+@pytest.mark.thorough
 def test_labels_reach_a_conditional_model_by_either_feed(tmp_path):
     states = []
     for feed in ("resident", "streaming"):
@@ -81,6 +83,7 @@ def embedding(params):
     return found
 
 
+@pytest.mark.thorough
 def test_a_run_that_goes_wrong_says_so_and_keeps_the_last_good_checkpoint(tmp_path, capsys):
     """Wasserstein's loss without a bound on the critic's slope."""
     config = tiny({"loss": "wasserstein", "penalty": ""})

@@ -44,6 +44,7 @@ def tiny(name="moco", steps=20, **changes):
     return experiment(**sections | changes)
 
 
+@pytest.mark.thorough
 def test_a_run_is_judged_beside_inputs_and_an_untrained_encoder(tmp_path, capsys):
     config = tiny()
     prepared = experiments.prepare(resolve(config))

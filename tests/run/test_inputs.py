@@ -69,6 +69,7 @@ def test_an_unreadable_image_has_the_label_of_what_stands_in_its_place(small, pi
     assert (found != y).any(), "9 lies at the end of its class, and 39 at the end of all"
 
 
+@pytest.mark.thorough
 def test_judges_and_figures_find_the_same(small, tmp_path, monkeypatch):
     names = ("reconstruction", "knn", "knn_baselines", "linear_probe", "fine_tune", "likelihood", "rank_me")
     names += ("generation", "memorisation", "class_balance", "kmeans", "clusterings", "anomaly", "jacobian")

@@ -10,6 +10,7 @@ import pytest
 from launch import LONG, QUICK, ROOT, start, steps, train, wait_for
 
 
+@pytest.mark.thorough
 def test_the_default_run_with_flags(tmp_path):
     result = train(*QUICK, "--config.method.latent_dim=5", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
@@ -123,6 +124,7 @@ def test_arguments_of_any_judge_are_flags_once_it_is_named(train_py):
     assert parse([])[0].workdir == "runs/autoencoder_digits"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves_and_ends_cleanly(signum, tmp_path):
     process = start(*LONG, "--workdir=run", cwd=tmp_path)

@@ -16,6 +16,8 @@ import unsupjax
 from unsupjax.errors import UserError
 from unsupjax.run.fit import evaluate, fit
 
+pytestmark = pytest.mark.thorough
+
 ROOT = pathlib.Path(unsupjax.__file__).parent.parent
 MODULES = {"pickle", "_pickle", "cPickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "yaml"}
 CALLS = {"eval", "exec", "compile", "__import__"}

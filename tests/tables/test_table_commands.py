@@ -33,6 +33,7 @@ def refused(capsys, *arguments):
     return said
 
 
+@pytest.mark.thorough
 def test_fit_sample_and_report(tmp_path, data, capsys, monkeypatch):
     small = {"generator_features": (8,), "critic_features": (8,), "noise_dim": 2}
     monkeypatch.setattr(tables, "fit", functools.partial(tables.fit, **small))
