@@ -43,14 +43,26 @@ def pytest_runtest_setup(item):
     jax.config.update("jax_disable_most_optimizations", not optimised)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def forgetting():
-    """Programs are dropped between two modules once they are many: a worker that keeps all grows by gigabytes."""
-    yield
-    if memory().get("host_memory_gib", 1) > 0.5:
+def forget(beyond):
+    """Drops compiled programs once a worker holds so many GiB: one that keeps all grows by gigabytes."""
+    if memory().get("host_memory_gib", beyond + 1) > beyond:
         jax.clear_caches()
         gc.collect()
         getattr(ctypes.CDLL(None), "malloc_trim", lambda _: None)(0)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def forgetting():
+    """Between two modules."""
+    yield
+    forget(0.5)
+
+
+@pytest.fixture(autouse=True)
+def forgetting_in_time():
+    """In the midst of a module of many programs."""
+    yield
+    forget(1.2)
 
 
 @pytest.fixture(scope="module")
