@@ -17,7 +17,7 @@ from unsupjax.methods import METHODS
 from unsupjax.optimizers import constant, cosine
 from unsupjax.run.build import build, learning_rates, optimizer, updates_a_step
 from unsupjax.run.plan import resolve, resolve_record
-from unsupjax.run.workdir import _tuples as workdir_tuples
+from unsupjax.run.workdir import tuples as workdir_tuples
 
 TABLE = Table((Category("c", ("a", "b")), Modes("x", (1.0,), (0.0,), (2.0,), (), (-9.0, 9.0), (0, 2))))
 CONFIGS = sorted((pathlib.Path(__file__).parent.parent / "configs").glob("*.py"))

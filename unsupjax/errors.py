@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 
 class UserError(ValueError):
-    """Wrong input: the message names the cause and the mend, and `train.py` prints it without a traceback."""
+    """Wrong input: the message names the cause and the mend, and commands print it without a traceback."""
 
 
 def nearest(name: str, choices: Iterable[str]) -> str:

@@ -48,6 +48,7 @@ def test_the_kind_and_the_names_lie_beside_the_checkpoints(digits_run):
     assert kinds.from_json(model["kind"]) == kinds.Images((8, 8, 1))
     assert model["class_names"] == list("0123456789")
     facts = {"examples": 1438, "total_steps": 10, "members": model["facts"]["members"]}
+    assert model["facts"].pop("made_with")["jax"] == jax.__version__
     assert model["facts"] == facts and model["format"] == 1
     assert (workdir.read_members(digits_run[0], facts["members"]).parts == 0).sum() == 1438
     with pytest.raises(UserError, match=r"members.npz is not the one .* put that one back"):
@@ -121,7 +122,7 @@ def test_a_run_of_the_version_before_is_judged_as_it_was(table_run, tmp_path, mo
     (folder / "config.json").write_text(json.dumps(config))
     monkeypatch.setattr(Checkpoints, "newest_manifest", lambda self: {"statistics": statistics})
     assert evaluate(folder) == table_run[1]
-    assert fit(experiment(**workdir._tuples(full)), folder) == table_run[1]
+    assert fit(experiment(**workdir.tuples(full)), folder) == table_run[1]
 
 
 def test_kinds_of_one_shape_are_not_taken_for_each_other():

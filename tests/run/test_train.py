@@ -1,13 +1,16 @@
 """The command line: errors in this process; results, signals and kills in processes of their own."""
 
 import json
-import runpy
 import signal
 import sys
 import time
 
 import pytest
-from launch import LONG, QUICK, ROOT, start, steps, train, wait_for
+from launch import LONG, QUICK, start, steps, train, wait_for
+
+from unsupjax.commands import configs, main
+from unsupjax.commands.train import parse
+from unsupjax.parallel import hardware, processes
 
 
 @pytest.mark.thorough
@@ -26,26 +29,17 @@ def test_the_default_run_with_flags(tmp_path):
 
 
 @pytest.fixture
-def train_py():
-    """What `train.py` defines, in this process and not in one that imports everything."""
-    handler = signal.getsignal(signal.SIGINT)
-    defined = runpy.run_path(str(ROOT / "train.py"))
-    signal.signal(signal.SIGINT, handler)
-    return defined
-
-
-@pytest.fixture
-def refused(train_py, monkeypatch, tmp_path):
-    """What `train.py` with these arguments ends with."""
+def refused(monkeypatch, tmp_path):
+    """What `train.py` with these arguments ends with, in this process and not in one that imports everything."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "tfds"))
-    monkeypatch.setattr(train_py["processes"], "leave", sys.exit)
-    monkeypatch.setitem(train_py["main"].__globals__, "keep_compiled", lambda: None)
-    monkeypatch.setitem(train_py["main"].__globals__, "keep_memory_flat", lambda: None)
+    monkeypatch.setattr(processes, "leave", sys.exit)
+    monkeypatch.setattr(hardware, "keep_compiled", lambda: None)
+    monkeypatch.setattr(hardware, "keep_memory_flat", lambda: None)
 
     def run(*arguments):
         with pytest.raises(SystemExit) as caught:
-            train_py["main"](list(arguments))
+            main(["train", *arguments])
         assert not (tmp_path / "runs").exists()
         return caught.value.code
 
@@ -59,7 +53,7 @@ def refused(train_py, monkeypatch, tmp_path):
         (["--config.method.latent_dim=many"], "latent_dim"),
         (
             ["--config=configs/nothing.py"],
-            "nothing.py: no such file; configs/ has anomaly.py, autoencoder_digits.py",
+            "nothing.py: there is no such file or config; choices: 'anomaly', 'autoencoder_digits'",
         ),
         (["--config.method.name=autoencodr"], "did you mean 'autoencoder'"),
         (["--config.data.source=tfds:no_such_set"], "no_such_set"),
@@ -67,7 +61,9 @@ def refused(train_py, monkeypatch, tmp_path):
         (["--config.train.batch_size=1000000000000"], "is larger than the training split of 1438"),
         (["--config.train.batch_size=100"], "=100 is not divisible by 8 devices; choose 96"),
         (["--workdir=/proc/nowhere"], "/proc"),
-        (["--evaluate_only"], "no run there"),
+        (["--evaluate_only", "--workdir=nowhere"], "no run there"),
+        (["--evaluate_only"], "name that folder"),
+        (["--evaluate_only", "--workdir=nowhere", "--config=anomaly"], "leave --config out"),
         (["extra"], "unexpected arguments"),
         (["--workdr=run"], "Unknown command line flag 'workdr'"),
         (
@@ -104,14 +100,13 @@ def test_a_refusal_is_one_line_and_status_1(tmp_path):
     assert result.stderr == "error: config.train.batch_size=0 must be at least 1\n"
 
 
-def test_a_fault_in_the_code_of_a_config_is_told_as_it_is(train_py, tmp_path):
+def test_a_fault_in_the_code_of_a_config_is_told_as_it_is(tmp_path):
     (tmp_path / "wrong.py").write_text("def get_config():\n    return {}['missing']")
     with pytest.raises(KeyError, match="missing"):
-        train_py["load"](tmp_path / "wrong.py")
+        configs.load(tmp_path / "wrong.py")
 
 
-def test_arguments_of_any_judge_are_flags_once_it_is_named(train_py):
-    parse = train_py["parse"]
+def test_arguments_of_any_judge_are_flags_once_it_is_named():
     flags = [
         "--config.evaluate.figures=('tsne',)",
         "--config.evaluate.tsne.examples=100",

@@ -1,1 +1,67 @@
-"""The commands, one file each."""
+"""The commands, one file each: `unsupjax COMMAND --help`."""
+
+import importlib
+import sys
+
+# name -> (its module here, what it does)
+COMMANDS = {
+    "train": ("train", "train what a config describes, or go on with a run"),
+    "configs": ("configs", "the configs that come with the package, and what they reached"),
+    "fields": ("fields", "the fields of a method, a network, an evaluator or a section, with their defaults"),
+    "evaluate": ("evaluate", "judge a run again, with other evaluators or on other data"),
+    "encode": ("use", "representations of new pictures, rows or arrays"),
+    "reconstruct": ("use", "what a model makes of new examples"),
+    "denoise": ("use", "new examples without their noise"),
+    "score": ("use", "how strange new examples are"),
+    "assign": ("use", "the clusters of new examples"),
+    "decode": ("use", "what codes stand for"),
+    "sample": ("sample", "new examples, drawn from a model"),
+    "compare": ("compare", "a table of runs: what differs between them, and what came out"),
+    "report": ("report", "a run as one page"),
+    "export": ("export", "weights and programs for other libraries"),
+    "tables": ("tables", "synthetic tables: fit, sample, report, try"),
+}
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Runs a command; a fault of the user's is one line and exit status 1."""
+    argv = sys.argv[1:] if argv is None else argv
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        print(_help())
+        return
+    name, *rest = argv
+    if name == "--version":
+        import unsupjax
+
+        print(unsupjax.__version__)
+        return
+    if name not in COMMANDS:
+        from unsupjax.errors import nearest
+
+        sys.exit(f"error: unsupjax has no command {name!r}; {nearest(name, COMMANDS)}")
+    _run(name, rest)
+
+
+def _help() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {what}" for name, (_, what) in COMMANDS.items()]
+    return "\n".join(
+        ["usage: unsupjax COMMAND ...", "", *lines, "", "unsupjax COMMAND --help tells of each."]
+    )
+
+
+def _run(name: str, argv: list[str]) -> None:
+    from absl import logging
+
+    from unsupjax.errors import UserError
+    from unsupjax.parallel import processes
+
+    logging.set_verbosity(logging.ERROR)  # orbax tells of every file that it reads and writes
+    try:
+        importlib.import_module(f"unsupjax.commands.{COMMANDS[name][0]}").run(name, argv)
+    except UserError as error:
+        processes.end(f"error: {error}")
+    except KeyboardInterrupt:
+        processes.end(f"interrupted: {name} left nothing that is half written")
+    except BrokenPipeError:  # whoever read the output has enough
+        processes.end("")

@@ -22,6 +22,7 @@ DELIMITERS = {
 }  # by what a file of several would mean
 HEADERS = ("auto", "yes", "no")
 _SAMPLE = 2**16  # bytes that tell the delimiter
+_PART = 2**20  # bytes of a file that are read at once where few are to be in memory
 _BLOCK = 2**24  # bytes, which a row must fit in
 _WHOLE = re.compile(r"[+-]?\d+")
 _NUMBER = re.compile(r"\s*[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?\s*")
@@ -100,6 +101,78 @@ def read(where: str, path: str, *, header: str = "auto", delimiter: str = "", na
         raise UserError(f"{where} has no rows with features; it needs a line of numbers for every example")
     found = Delimited(where, path, tuple(first), columns, True, delimiter)
     return _check_names(_without_index(found))
+
+
+class Head(NamedTuple):
+    """What the beginning of a file says.
+
+    Attributes:
+        where, path: of the file.
+        names: of the columns, as in `Delimited`.
+        named: whether a line names them.
+        delimiter: between fields.
+    """
+
+    where: str
+    path: str
+    names: tuple[str, ...]
+    named: bool
+    delimiter: str
+
+
+def head(where: str, path: str, header: str = "auto", delimiter: str = "", named: Sequence[str] = ()) -> Head:
+    """The columns of a file that is read a part at a time, by `batches`; arguments and errors as of `read`.
+
+    Args:
+        where, path, header, delimiter: as of `read`.
+        named: names of columns, one of which the first line has if it is a header.
+    """
+    sample = _sample(where, path)
+    delimiter = delimiter or _sniffed(sample)
+    rows = _parsed(io.StringIO(sample), delimiter) or [row for _, row in _rows(where, path, delimiter)][:1]
+    if not rows:
+        raise UserError(f"{where} is an empty file; it needs a row for every example")
+    first = [name.strip() for name in rows[0]]
+    is_header = header == "yes" or bool(set(named) & set(first) and not all(map(is_number, first)))
+    if not is_header and header == "auto":
+        import pyarrow as pa
+
+        even = [row for row in rows if len(row) == len(first)]
+        is_header = _is_header(
+            first, [pa.chunked_array([list(column)]) for column in zip(*even, strict=True)], ""
+        )
+    if not is_header:
+        return Head(where, path, tuple(str(i) for i in range(len(first))), False, delimiter)
+    names = tuple(name or ("index" if i == 0 else "") for i, name in enumerate(first))
+    return _check_names(Head(where, path, names, True, delimiter))
+
+
+def batches(head: Head) -> Iterator[Any]:
+    """The texts of a file as tables of columns of strings, some rows each, of which few are in memory at once."""
+    import pyarrow as pa
+    from pyarrow import csv as reader
+
+    strings = {name: pa.string() for name in head.names}
+    try:
+        with _faults(head.where, head.path), opened(head.path) as file:
+            found = reader.open_csv(
+                file,
+                read_options=reader.ReadOptions(
+                    column_names=list(head.names), skip_rows=int(head.named), block_size=_PART
+                ),
+                parse_options=reader.ParseOptions(delimiter=head.delimiter, newlines_in_values=True),
+                convert_options=reader.ConvertOptions(column_types=strings, strings_can_be_null=False),
+            )
+            for batch in found:
+                yield pa.Table.from_batches([batch])
+    except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
+        if "Empty CSV file" in str(error):
+            return
+        _diagnose(head.where, head.path, head.delimiter)
+        raise UserError(
+            f"{head.where} is not text with {DELIMITERS.get(head.delimiter, repr(head.delimiter))} between columns "
+            f"({str(error).strip()[:200]})"
+        ) from error
 
 
 def _sample(where: str, path: str) -> str:
@@ -263,7 +336,7 @@ def _without_index(found: Delimited) -> Delimited:
     return found._replace(names=found.names[1:], columns=found.columns[1:])
 
 
-def _check_names(found: Delimited) -> Delimited:
+def _check_names(found):
     names = found.names
     for i, name in enumerate(names):
         if not name:

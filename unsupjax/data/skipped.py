@@ -23,6 +23,7 @@ class Skipped:
         total: how many images it has, with the unreadable ones.
         fraction: the greatest part of them that may be unreadable.
         prefix: leads the name of an image, where images have none of their own; `{}` is its record.
+        setting: by which more are allowed.
         names: what was skipped so far, by record: names and reasons.
     """
 
@@ -30,6 +31,7 @@ class Skipped:
     total: int
     fraction: float
     prefix: str = ""
+    setting: str = "config.data.unreadable"
     names: dict[int | str, str] = dataclasses.field(default_factory=dict)
 
     def add(self, record: int | str, error: UnreadableImage) -> None:
@@ -62,5 +64,5 @@ class Skipped:
         shown = ", ".join(names[:SHOWN]) + (" …" if count > SHOWN else "")
         return (
             f"{self.where}: {count} of {self.total} images are unreadable so far, {count / self.total:.2%}: {shown}; "
-            f"repair or remove them, or allow more than config.data.unreadable={self.fraction}"
+            f"repair or remove them, or allow more than {self.setting}={self.fraction}"
         )

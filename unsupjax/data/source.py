@@ -4,7 +4,7 @@ import functools
 import inspect
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -155,7 +155,7 @@ def open_source(
     Raises:
         UserError: a source that does not exist, cannot be read or does not suit the arguments.
     """
-    form, path = _form(source)
+    form, path = form_of(source)
     if not 0 <= holdout < 1:
         raise UserError(f"config.data.holdout={holdout} must be a fraction: at least 0 and less than 1")
     if not 0 <= unreadable < 1:
@@ -180,7 +180,7 @@ def open_source(
         "alpha": alpha,
         "columns": columns,
     }
-    taken = _options(form, given)
+    taken = options_of(form, given)
     # Where they are numbers already, they are told to the kind alone.
     if "categories" in inspect.signature(SOURCES[form]).parameters:
         taken["categories"] = tuple(categories)
@@ -225,7 +225,7 @@ def downloads(source: str) -> bool:
     return source.partition(":")[0] in DOWNLOADS
 
 
-def _form(source: str) -> tuple[str, str]:
+def form_of(source: str) -> tuple[str, str]:
     """The form of a source and its path."""
     form, _, path = source.partition(":")
     if form not in SOURCES:
@@ -241,12 +241,12 @@ def _form(source: str) -> tuple[str, str]:
     return form, path if form == "tfds" else os.path.expanduser(path)
 
 
-def _options(form: str, given: dict[str, Any]) -> dict[str, Any]:
-    """Those of the settings that sources of this form take; any other must have its default."""
+def options_of(form: str, given: Mapping[str, Any], strict: bool = True) -> dict[str, Any]:
+    """Those of the settings that sources of this form take; where it is strict, any other must have its default."""
     taken = {f: inspect.signature(opener).parameters for f, opener in SOURCES.items()}
     usual = inspect.signature(open_source).parameters
     for name, value in given.items():
-        if name not in taken[form] and value != usual[name].default:
+        if strict and name not in taken[form] and value != usual[name].default:
             forms = " and ".join(f for f, names in taken.items() if name in names)
             raise UserError(
                 f"config.data.{name}={value!r} is for {forms} sources, not {form!r}; leave it out"

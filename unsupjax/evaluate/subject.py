@@ -96,7 +96,7 @@ def subject(
 
 def codes(method: "Method", state: Any, x: np.ndarray, batch_size: int = 512) -> np.ndarray:
     """`encode(state, x)` as float32 `[N, D]`, `batch_size` examples at once."""
-    return map_batches(_coding(method.encode), x, batch_size, state)
+    return map_batches(coding(method.encode), x, batch_size, state)
 
 
 def lasting(make: Callable) -> Callable:
@@ -108,7 +108,8 @@ def lasting(make: Callable) -> Callable:
 
 
 @lasting
-def _coding(encode: Callable) -> Callable:
+def coding(encode: Callable) -> Callable:
+    """`(state, x) -> [B, D]` float32; the same function for the same `encode`."""
     return lambda state, x: encode(state, x).astype(jnp.float32)
 
 

@@ -59,6 +59,7 @@ class Method(NamedTuple):
             leaves something to do; of a State that is finished already it makes the same.
         diagnose: `(metrics) -> str | None`, on the host: what is wrong with a run whose mean metrics of an
             interval are these floats, in plain words.
+        denoise: `(State, x) -> x`, an example without its noise, for methods that learn to take it away.
         wants: what it asks of its data.
     """
 
@@ -75,6 +76,7 @@ class Method(NamedTuple):
     views: Callable | None = None
     finish: Callable | None = None
     diagnose: Callable | None = None
+    denoise: Callable | None = None
     wants: Wants = Wants()
 
 

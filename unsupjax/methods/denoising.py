@@ -66,4 +66,7 @@ def denoising(
     def decode(state: State, z: jax.Array):
         return p_x.mean(networks.decode(state.params, z))
 
-    return Method(init, step, encode, decode, wants=likelihood_wants(likelihood))
+    def denoise(state: State, x: jax.Array):
+        return decode(state, encode(state, x))
+
+    return Method(init, step, encode, decode, denoise=denoise, wants=likelihood_wants(likelihood))

@@ -3,8 +3,10 @@
 import contextlib
 import ctypes
 import functools
+import importlib.metadata
 import os
 import pathlib
+import platform
 import time
 from collections.abc import Callable
 
@@ -124,6 +126,16 @@ def memory() -> dict[str, float]:
     except OSError:
         pass
     return found
+
+
+def versions() -> dict[str, str]:
+    """What a run is made with: Python, the packages that compute, and the devices."""
+    packages = ("unsupjax", "jax", "jaxlib", "flax", "optax", "numpy")
+    found = {"python": platform.python_version()}
+    for package in packages:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # a checkout that is not installed
+            found[package] = importlib.metadata.version(package)
+    return found | {"devices": f"{jax.device_count()} {jax.devices()[0].device_kind}"}
 
 
 def keep_memory_flat() -> None:

@@ -201,6 +201,15 @@ def lost(error: Exception) -> str:
     )
 
 
+def end(message: str) -> None:
+    """Ends a command that trains nothing with a message and status 1; among several processes as `leave`."""
+    if jax.process_count() > 1:
+        leave(message)
+    if message:
+        print(message, file=sys.stderr)
+    raise SystemExit(1)
+
+
 def leave(message: str) -> None:
     """Ends the program with a message and status 1, without waiting for threads or processes that may be stuck."""
     print(message, file=sys.stderr)

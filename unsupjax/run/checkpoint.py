@@ -14,7 +14,7 @@ import pathlib
 import shutil
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -38,7 +38,9 @@ def _ask_for_no_statistics() -> None:
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    return "Skipping merge of OCDBT" not in str(record.msg)  # said of every save without it
+    told = str(record.msg)
+    # Said of every save without it, and of every folder that is opened to be read.
+    return not any(w in told for w in ("Skipping merge of OCDBT", "read_only=True", "directory is read only"))
 
 
 _ask_for_no_statistics()
@@ -106,11 +108,14 @@ class _LastAndBest:
         self.protected: int | None = None
         self._keep, self._best = keep, {"min": min, "max": max}[mode]
 
+    def best(self, steps: Iterable[int]) -> int | None:
+        """The one of these steps, which all have values, whose value is best."""
+        return self._best(steps, key=self.values.get, default=None)
+
     def should_preserve(self, checkpoints, *, context) -> list[bool]:
         steps = [checkpoint.step for checkpoint in checkpoints]
         valued = [step for step in steps if step in self.values]
-        best = self._best(valued, key=self.values.get, default=None)
-        kept = {best, self.protected, *steps[-self._keep :]}
+        kept = {self.best(valued), self.protected, *steps[-self._keep :]}
         return [step in kept for step in steps]
 
 
@@ -235,8 +240,13 @@ class Checkpoints:
             return "its arrays are not those that were written"
         return Restored(step, with_keys(state, abstract), content["manifest"])
 
-    def restore(self, abstract: Any, shardings: Any) -> Restored | None:
-        """The newest whole checkpoint, or None where there is none at all.
+    def best(self) -> int | None:
+        """The step of the checkpoint whose `best_metric` is best; None where none has it."""
+        values = {step: value for step, value in self._policy.values.items() if step in self.steps()}
+        return self._policy.best(values)
+
+    def restore(self, abstract: Any, shardings: Any, step: int | None = None) -> Restored | None:
+        """The newest whole checkpoint, or that of `step`; None where there is none at all.
 
         Damaged ones that are newer are set aside with a warning, never deleted.
 
@@ -244,17 +254,18 @@ class Checkpoints:
             abstract: a State, or its `jax.eval_shape`; typed keys are of JAX's default implementation.
             shardings: where each array is put, as `parallel.state_sharding` gives them; need not be that of the run
                 which saved them.
+            step: of the one that is wanted, whole or not; None: the newest whole one.
 
         Raises:
             UserError: there are checkpoints, and none of them can be read; all are left as they are.
         """
         damaged = {}
-        for step in reversed(self.steps()):
-            restored = self._read(step, abstract, shardings)
+        for tried in reversed(self.steps()) if step is None else [step]:
+            restored = self._read(tried, abstract, shardings)
             if isinstance(restored, Restored):
-                self._set_aside(damaged, step)
+                self._set_aside(damaged, tried)
                 return restored
-            damaged[step] = restored
+            damaged[tried] = restored
         if damaged:
             raise UserError(
                 f"none of the checkpoints {sorted(damaged)} in {self.directory} can be read "

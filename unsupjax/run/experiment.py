@@ -68,13 +68,19 @@ class Experiment(NamedTuple):
     example_bytes: int
 
 
-def prepare(plan: Plan, kind: Kind | None = None, known: Members | None = None) -> Experiment:
+def prepare(
+    plan: Plan,
+    kind: Kind | None = None,
+    known: Members | None = None,
+    trained: tuple[int, int] | None = None,
+) -> Experiment:
     """Opens the data of a plan, builds its method, and checks both against each other and the devices.
 
     Args:
         plan: a config, resolved.
         kind: what an example is, where an earlier run found it.
         known: which examples there are and where they belong, likewise.
+        trained: of a run that is only to be judged, how many examples it was trained on, and how many steps it has.
 
     Raises:
         UserError: for the first fault, naming the field and a valid choice.
@@ -84,13 +90,15 @@ def prepare(plan: Plan, kind: Kind | None = None, known: Members | None = None) 
     _check_mesh(plan.fsdp, plan.executor, jax.device_count())
     mesh, n, batch_size = make_mesh(fsdp=plan.fsdp), len(source.train), plan.train.batch_size
     total = plan.train.steps or math.ceil(plan.train.epochs * n / batch_size)
+    learnt, total = trained or (n, total)
     if total < 1:
         raise UserError("config.train.steps and config.train.epochs ask for no step; set one of them above 0")
     key, see = jax.random.key(plan.seed), source.kind.see
     shape, rows = source.kind.example().shape, lambda: arrays(source.train)[0]
-    method = _seeing(plan.build(shape, n, total, kind=source.kind, rows=rows), see)
+    method = seeing(plan.build(shape, learnt, total, kind=source.kind, rows=rows), see)
     # Batches that are chosen by category are drawn anew at every step: they may be larger than the split.
-    _check_batch(batch_size, math.inf if method.wants.asks else n, mesh.size)
+    if not trained:
+        _check_batch(batch_size, math.inf if method.wants.asks else n, mesh.size)
     raw, labels = source.train.gather(example_order(np.arange(batch_size), n, plan.seed))
     batch = seen_batch(see, plan.transform, key, raw)
     _check_wants(plan, source, method)
@@ -120,10 +128,10 @@ def _facts(plan: Plan, source: Source) -> Facts:
     return Facts(source.kind, len(train), len(test), *labels, source.label_names, source.normal)
 
 
-def _seeing(method: Method, see: Callable) -> Method:
+def seeing(method: Method, see: Callable) -> Method:
     """The method, whose functions of inputs take these as they are stored as well."""
     # Of each, the place of the inputs among its arguments.
-    place = {"encode": 1, "assign": 1, "map": 1, "views": 1, "log_prob": 2}
+    place = {"encode": 1, "denoise": 1, "assign": 1, "map": 1, "views": 1, "log_prob": 2}
 
     def seen(f, i):
         return lambda *args: f(*args[:i], see(args[i]), *args[i + 1 :])
@@ -326,14 +334,14 @@ def judge(
     return results, tuple(faults)
 
 
-def draw(experiment: Experiment, judged: Subject, folder: pathlib.Path) -> None:
-    """Draws the figures of a plan and the learning curves below `folder / "figures"`; the primary does."""
+def draw(experiment: Experiment, judged: Subject, folder: pathlib.Path, metrics: pathlib.Path) -> None:
+    """Draws the figures of a plan and the curves of `metrics` below `folder / "figures"`; the primary does."""
     figures = folder / "figures"
     if not is_primary():
         return
     figures.mkdir(exist_ok=True)
     curves = figures / "learning_curves.png"
-    _drawn("learning_curves", lambda: learning_curves(folder / "metrics.jsonl", curves))
+    _drawn("learning_curves", lambda: learning_curves(metrics, curves))
     with alone():
         for name, judge, arguments in _able(experiment, experiment.plan.judging.figures):
             _drawn(name, functools.partial(judge.run, judged, figures / f"{name}.png", **arguments))

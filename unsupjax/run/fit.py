@@ -1,9 +1,11 @@
 """Runs an experiment in a folder: trains or resumes, evaluates, draws."""
 
 import contextlib
+import html
 import pathlib
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -15,6 +17,7 @@ from unsupjax.data.kinds import Kind, Table
 from unsupjax.data.members import Members, digest, repeated
 from unsupjax.errors import UserError
 from unsupjax.evaluate import summary
+from unsupjax.parallel import hardware
 from unsupjax.parallel.hardware import memory, peak_flops
 from unsupjax.parallel.mesh import everywhere, local, place_batch
 from unsupjax.parallel.processes import Votes, is_primary, say, together
@@ -26,7 +29,20 @@ from unsupjax.run.experiment import Experiment
 from unsupjax.run.plan import Plan
 
 
-def fit(config: ml_collections.ConfigDict, folder: str | pathlib.Path) -> dict[str, float]:
+class Results(dict):
+    """Numbers by their names, which a notebook shows as a table."""
+
+    def _repr_html_(self) -> str:
+        rows = (f"<tr><th>{html.escape(k)}</th><td>{v:.5g}</td></tr>" for k, v in self.items())
+        return f"<table>{''.join(rows)}</table>"
+
+
+OnMetrics = Callable[[int, dict[str, float]], bool | None]
+
+
+def fit(
+    config: ml_collections.ConfigDict, folder: str | pathlib.Path, on_metrics: OnMetrics | None = None
+) -> Results:
     """Trains what `config` describes, from the newest checkpoint in `folder` if it has one, and evaluates it.
 
     The folder gets `config.json`, `metrics.jsonl`, `tensorboard/`, `checkpoints/`, and at the end
@@ -36,9 +52,13 @@ def fit(config: ml_collections.ConfigDict, folder: str | pathlib.Path) -> dict[s
     Args:
         config: as `unsupjax.config.experiment` makes it.
         folder: the run's folder; made if need be.
+        on_metrics: is called with (step, metrics) of each report, with the means of an interval, and of each
+            evaluation, on the primary process. Where it returns True the run is saved and stops, as after SIGTERM. What
+            it raises ends the run.
 
     Returns:
-        the results of the evaluators by name; empty where SIGTERM or SIGINT ended the run before its last step.
+        the results of the evaluators by name; empty where SIGTERM, SIGINT or `on_metrics` ended the run before its
+        last step.
 
     Raises:
         UserError: bad input, and nothing was written; or a folder that is in use or can no longer be written.
@@ -68,35 +88,61 @@ def fit(config: ml_collections.ConfigDict, folder: str | pathlib.Path) -> dict[s
                         )
                     workdir.write_members(folder, members)
                     workdir.write_json(folder / workdir.MODEL, _model(experiment, digest(members)))
-        return _run(experiment, run, feed, folder)
+        return _run(experiment, run, feed, folder, on_metrics)
 
 
-def _run(experiment: Experiment, run: loop.Program, feed: Feed, folder: pathlib.Path) -> dict[str, float]:
+def _run(
+    experiment: Experiment,
+    run: loop.Program,
+    feed: Feed,
+    folder: pathlib.Path,
+    on_metrics: OnMetrics | None = None,
+) -> Results:
     checkpoints = _open_checkpoints(experiment.plan, folder)
     start, state = _restore_or_init(experiment, checkpoints)
     _announce(experiment, feed, start)
     _say_longer(experiment, folder, start)
     step, state, converged = start, state, False
     if start < experiment.total_steps:
-        step, state, converged = _train(experiment, run, feed, folder, checkpoints, start, state)
+        told = Told(on_metrics)
+        step, state, converged = _train(experiment, run, feed, folder, checkpoints, start, state, told)
     checkpoints.close()
     if converged:
         say(f"converged: nothing changes after step {step} of at most {experiment.total_steps}")
     elif step < experiment.total_steps:
         say(f"stopped at step {step} of {experiment.total_steps}, saved; run the same command to go on")
-        return {}
-    return _finish(experiment, state, folder)
+        return Results()
+    results = _finish(experiment, state, folder)
+    if on_metrics and is_primary():
+        on_metrics(step, dict(results))
+    return results
 
 
-def evaluate(folder: str | pathlib.Path) -> dict[str, float]:
+def evaluate(
+    folder: str | pathlib.Path,
+    change: Callable[[ml_collections.ConfigDict], ml_collections.ConfigDict] | None = None,
+) -> Results:
     """Evaluates and draws the newest checkpoint of `folder`, as the config that lies there says.
 
+    Args:
+        folder: of the run.
+        change: makes of its config another one, with other evaluators, figures or data. Of the run's data, results are
+            added to its `evaluation.json`; those of other data lie in `evaluations/` and a name made of the source.
+
     Raises:
-        UserError: no run in the folder, or no whole checkpoint.
+        UserError: no run in the folder, or no whole checkpoint; a change that would not change what is judged.
     """
     folder = pathlib.Path(folder)
-    with workdir.writing(folder):
-        return _finish(*_restored(folder), folder)
+    planned = _saved_plan(folder)
+    if change is None:
+        with workdir.writing(folder):
+            return _finish(*_restored(folder, planned), folder)
+    changed = plans.resolve(change(ml_collections.ConfigDict(workdir.tuples(planned.record))))
+    workdir.check_judged(planned.record, changed.record)
+    same = workdir.same_data(planned.record, changed.record)
+    out = folder if same else folder / "evaluations" / workdir.name_of(changed.source)
+    with workdir.writing(out):
+        return _finish(*_restored(folder, changed, same), out, folder / "metrics.jsonl")
 
 
 def load(folder: str | pathlib.Path) -> tuple[Experiment, Any]:
@@ -105,14 +151,19 @@ def load(folder: str | pathlib.Path) -> tuple[Experiment, Any]:
     Raises:
         UserError: no run in the folder, or no whole checkpoint.
     """
-    experiment, state = _restored(pathlib.Path(folder))
+    folder = pathlib.Path(folder)
+    experiment, state = _restored(folder, _saved_plan(folder))
     return experiment, experiments.finished(experiment.method, state)
 
 
-def _restored(folder: pathlib.Path) -> tuple[Experiment, Any]:
+def _restored(folder: pathlib.Path, planned: Plan, same_data: bool = True) -> tuple[Experiment, Any]:
     """The experiment of a run and the State of its newest checkpoint, as it lies there."""
-    planned = _saved_plan(folder)
-    experiment = experiments.prepare(planned, *_saved(planned, folder))
+    kind, members = _saved(planned, folder)
+    trained = None
+    if (folder / workdir.MODEL).exists():
+        facts = workdir.read_model(folder)["facts"]
+        trained = facts["examples"], facts["total_steps"]
+    experiment = experiments.prepare(planned, kind, members if same_data else None, trained)
     checkpoints = _open_checkpoints(planned, folder, read_only=True)
     restored = checkpoints.restore(experiment.abstract, experiment.shardings)
     checkpoints.close()
@@ -147,6 +198,7 @@ def _model(experiment: Experiment, members: str) -> dict:
             "examples": len(source.train),
             "total_steps": experiment.total_steps,
             "members": members,
+            "made_with": hardware.versions(),
         },
     }
 
@@ -211,7 +263,20 @@ def _announce(experiment: Experiment, feed: Feed, start: int) -> None:
         say(f"{source.name} has no labels: {', '.join(without)} left out")
 
 
-def _train(experiment, run, feed, folder, checkpoints, start, state) -> tuple[int, Any, bool]:
+class Told:
+    """A user's `on_metrics`, and whether it asked for the end."""
+
+    def __init__(self, on_metrics: OnMetrics | None):
+        """None: nobody is told."""
+        self._on_metrics, self.stop = on_metrics, False
+
+    def __call__(self, step: int, metrics: dict[str, float]) -> None:
+        """Tells, on the primary."""
+        if self._on_metrics and is_primary():
+            self.stop = bool(self._on_metrics(step, dict(metrics))) or self.stop
+
+
+def _train(experiment, run, feed, folder, checkpoints, start, state, told) -> tuple[int, Any, bool]:
     """Trains to the end, an interruption or convergence; the step and the State there, and whether it converged."""
     planned, mesh = experiment.plan, experiment.mesh
     place = lambda block: place_batch(block, mesh, planned.executor, 1)
@@ -221,10 +286,10 @@ def _train(experiment, run, feed, folder, checkpoints, start, state) -> tuple[in
     with loop.interruptible() as interrupted:
         run.prepare(state, place(next(iter(feed.blocks(start, experiment.total_steps)))), *feed.shared)
         meter = loop.Meter(planned.train.batch_size, planned.train.log_every)
-        with Recorder(experiment, run, folder, checkpoints, start) as recorder:
+        with Recorder(experiment, run, folder, checkpoints, start, told) as recorder:
             pause = 0 if planned.judging.film else planned.checkpoint.seconds  # a film misses no frame
             rested = lambda: time.monotonic() - recorder.saved >= pause
-            ask = lambda: loop.Asked(interrupted(), rested())
+            ask = lambda: loop.Asked(interrupted() or told.stop, rested())
             step, state = loop.train(
                 run,
                 state,
@@ -257,11 +322,12 @@ class Recorder:
         folder: pathlib.Path,
         checkpoints: Checkpoints,
         start: int,
+        told: Told,
     ):
         """Continues the files of `folder` from step `start`."""
         self.saved = time.monotonic()
         self._experiment, self._folder, self._checkpoints = experiment, folder, checkpoints
-        self._speak = is_primary()
+        self._tell, self._speak = told, is_primary()
         self._writer = workdir.MetricsWriter(folder, start) if self._speak else None
         self._progress = loop.Progress(start, experiment.total_steps) if self._speak else None
         self._rates = experiment.plan.rates(experiment.total_steps)
@@ -287,6 +353,7 @@ class Recorder:
             rates = {name: rate(report.step - 1) for name, rate in self._rates.items()}
             self._writer.write(report.step, report.metrics | rates | speed | memory())
             self._progress.show(report, share)
+        self._tell(report.step, report.metrics)
         self._warn(report)
 
     def _warn(self, report: loop.Report) -> None:
@@ -319,6 +386,7 @@ class Recorder:
             self._latest |= results
             if self._speak:
                 self._writer.write(step, results)
+            self._tell(step, results)
         if planned.judging.film:
             experiments.draw_frames(self._experiment, state, self._folder, step)
         self.saved = time.monotonic()
@@ -352,15 +420,19 @@ class Recorder:
         return f"{left}. {mend} at the data."
 
 
-def _finish(experiment: Experiment, state: Any, folder: pathlib.Path) -> dict[str, float]:
+def _finish(
+    experiment: Experiment, state: Any, folder: pathlib.Path, metrics: pathlib.Path | None = None
+) -> Results:
+    """Judges and draws into `folder`; `metrics` lie there too, if not said otherwise."""
     judged = experiments.make_subject(experiment, state)
     results, faults = experiments.judge(experiment, judged, experiment.plan.judging.run)
     if is_primary():
-        workdir.write_json(folder / "evaluation.json", results)
-        experiments.draw(experiment, judged, folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        workdir.add_results(folder, results, anew=metrics is None)
+        experiments.draw(experiment, judged, folder, metrics or folder / "metrics.jsonl")
         experiments.join_frames(experiment, folder)
     say(summary(results))
     say(f"figures, metrics and checkpoints: {folder}")
     if faults:
         raise UserError(f"{len(faults)} of the evaluators gave no result: " + "\n".join(faults))
-    return results
+    return Results(results)

@@ -4,8 +4,10 @@ import contextlib
 import errno
 import hashlib
 import json
+import math
 import os
 import pathlib
+import re
 import socket
 import sys
 import time
@@ -31,6 +33,10 @@ ANY_TIME = (
 )  # fmt: skip
 LONGER = ("config.train.epochs", "config.train.steps")  # may grow
 
+# Fields by which a finished run may be judged in another way, of whole sections too; and those of them that are not.
+JUDGED = ("config.evaluate", "config.data", "config.parallel", "config.fsdp")
+UNJUDGED = ("config.data.feed", "config.data.changed", "config.evaluate.periodic", "config.evaluate.film")
+
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG)
 
 
@@ -45,12 +51,13 @@ def check_writable(workdir: pathlib.Path) -> None:
         raise UserError(f"--workdir={workdir}: {existing} is not writable; choose another folder")
 
 
-def _flat(tree: Mapping, prefix: str = "config") -> dict:
-    flat = {}
+def flat(tree: Mapping, prefix: str = "config") -> dict:
+    """The fields of a config by their whole names, "config.train.epochs"."""
+    found = {}
     for name, value in tree.items():
         path = f"{prefix}.{name}"
-        flat |= _flat(value, path) if isinstance(value, Mapping) else {path: value}
-    return flat
+        found |= flat(value, path) if isinstance(value, Mapping) else {path: value}
+    return found
 
 
 def as_json(config: ml_collections.ConfigDict) -> dict:
@@ -65,9 +72,9 @@ def read_config(workdir: pathlib.Path) -> dict:
         saved = json.loads(path.read_text())
         if not _is_outlined(saved):
             raise ValueError("it holds no sections of a config")
-        return _tuples(saved)
+        return tuples(saved)
     except FileNotFoundError:
-        raise UserError(f"--workdir={workdir}: no run there ({path} is missing)") from None
+        raise UserError(f"{workdir}: no run there ({path} is missing)") from None
     except (OSError, ValueError, AttributeError, RecursionError) as error:  # text, JSON, names, depth
         raise UserError(f"{path} is damaged ({error}); restore it, or choose another --workdir") from None
 
@@ -85,17 +92,20 @@ def _is_outlined(saved) -> bool:
     )
 
 
-def _tuples(tree):
+def tuples(tree):
     """JSON's lists as the tuples that they were."""
     if isinstance(tree, dict):
-        return {name: _tuples(value) for name, value in tree.items()}
-    return tuple(map(_tuples, tree)) if isinstance(tree, list) else tree
+        return {name: tuples(value) for name, value in tree.items()}
+    return tuple(map(tuples, tree)) if isinstance(tree, list) else tree
 
 
 def check_config(workdir: pathlib.Path, saved: Mapping, config: Mapping) -> None:
     """Raises a `UserError` with the difference if the run that `workdir` holds, of the config `saved`, is another."""
-    there, here = _flat(saved), _flat(config)
-    if differing := [k for k in sorted(there | here) if not _same(k, there.get(k), here.get(k))]:
+    there, here = flat(saved), flat(config)
+    differing = [k for k in sorted(there | here) if not _same(k, there.get(k), here.get(k))]
+    if _is_longer(workdir, there, here):
+        differing = [k for k in differing if k not in LONGER]
+    if differing:
         lines = [f"  {k}: {there.get(k, 'absent')!r} there, {here.get(k, 'absent')!r} now" for k in differing]
         shorter = any(k in LONGER for k in differing)
         raise UserError(
@@ -111,7 +121,54 @@ def _same(field: str, there: object, here: object) -> bool:
         return True
     if field == "config.data.source" and isinstance(there, str) and isinstance(here, str):
         return _whole(there) == _whole(here)
-    return field in LONGER and there is not None and here is not None and here >= there > 0
+    return False
+
+
+def _is_longer(workdir: pathlib.Path, there: Mapping, here: Mapping) -> bool:
+    """Whether a run has at least as many steps as it was to have."""
+    examples = read_model(workdir)["facts"]["examples"] if (workdir / MODEL).exists() else 1
+    in_steps = [bool(config.get("config.train.steps")) for config in (there, here)]
+    if examples == 1 and in_steps[0] != in_steps[1]:
+        return False
+    totals = [
+        c.get("config.train.steps")
+        or math.ceil(c.get("config.train.epochs", 0) * examples / c.get("config.train.batch_size", 1))
+        for c in (there, here)
+    ]
+    return totals[1] >= totals[0]
+
+
+def check_judged(saved: Mapping, config: Mapping) -> None:
+    """Refuses a change that does not change how a finished run is judged."""
+    there, here = flat(saved), flat(config)
+    for field in sorted(there | here):
+        named = lambda names, field=field: any(field == n or field.startswith(n + ".") for n in names)
+        if there.get(field) != here.get(field) and (not named(JUDGED) or named(UNJUDGED)):
+            raise UserError(
+                f"--{field}={here.get(field)!r} changes nothing in how a finished run is judged (it has "
+                f"{there.get(field)!r}); leave it out"
+            )
+
+
+def same_data(saved: Mapping, config: Mapping) -> bool:
+    """Whether two configs read the same data in the same way."""
+    there, here = (dict(c["data"]) for c in (saved, config))
+    return _whole(there.pop("source")) == _whole(here.pop("source")) and there == here
+
+
+def name_of(source: str) -> str:
+    """Of a folder for what belongs to a source."""
+    return re.sub(r"[^\w.-]+", "_", source).strip("_.") or "data"
+
+
+def add_results(folder: pathlib.Path, results: Mapping[str, float], anew: bool) -> None:
+    """Writes `evaluation.json`: results alone, or beside those that other evaluators left there."""
+    path = folder / "evaluation.json"
+    before = {}
+    if not anew and path.exists():
+        with contextlib.suppress(ValueError):
+            before = json.loads(path.read_text())
+    write_json(path, before | dict(results))
 
 
 def _whole(source: str) -> str:

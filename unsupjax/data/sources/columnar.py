@@ -5,7 +5,7 @@ import io
 import json
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -54,7 +54,7 @@ def _open(
         raise UserError(f"{source} has no columns but the label; leave config.data.label_column out")
     labels = [None if label is None else _labels(source, t.column(label)) for t in tables]
     labels = _encoded(source, labels, classes.get(label_column))
-    if pictures := [name for name in kept if _is_pictures(tables[0].column(name))]:
+    if pictures := [name for name in kept if is_pictures(tables[0].column(name))]:
         options = {"image_size": image_size, "unreadable": unreadable, "alpha": alpha}
         return _of_pictures(source, tables, pictures, kept, labels, options)
     if image_size:
@@ -63,10 +63,10 @@ def _open(
         )
     if (
         len(kept) == 1
-        and (vectors := [_vectors(source, t.column(kept[0]), missing) for t in tables])[0] is not None
+        and (found := [vectors(source, t.column(kept[0]), missing) for t in tables])[0] is not None
     ):
-        return frames.parts(vectors, None, labels)
-    pairs = [[_typed(source, n, t.column(n), columns, categories) for n in kept] for t in tables]
+        return frames.parts(found, None, labels)
+    pairs = [[typed(source, n, t.column(n), columns, categories) for n in kept] for t in tables]
     if columns != "mixed" and not categories and all(c.numeric for c, _ in pairs[0]):
         _check_numbers(source, pairs, missing)
         made = [np.stack([v for _, v in p], axis=1) for p in pairs]
@@ -90,6 +90,62 @@ def _read_arrow(name: str):
         return pa.ipc.open_stream(mapped).read_all()
     except pa.ArrowInvalid:
         return pa.ipc.open_file(mapped).read_all()
+
+
+def files_in_order(source: str, path: str, suffix: str) -> list[str]:
+    """The files of all splits: those of training, then the others."""
+    return [name for names in _files(source, path, suffix).values() for name in names]
+
+
+def batches(source: str, files: Sequence[str], form: str) -> Iterator[Any]:
+    """Tables of some rows each, in order, of which few are in memory at once."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    for name in files:
+        try:
+            if form == "parquet":
+                with opened(name) as file:
+                    for batch in parquet.ParquetFile(file).iter_batches():
+                        yield pa.Table.from_batches([batch])
+            else:
+                for batch in _read_arrow(name).to_batches():  # mapped, not read
+                    yield pa.Table.from_batches([batch])
+        except OSError as error:
+            raise UserError(f"{source}: cannot open {name} ({error.strerror or error})") from error
+        except pa.ArrowException as error:
+            raise UserError(
+                f"{source}: {name} is damaged or of another format ({str(error)[:200]})"
+            ) from error
+
+
+def outline(source: str, files: Sequence[str], form: str) -> tuple[Any, int]:
+    """The schema of files, which they share, and how many rows they have together."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    schemas, rows = [], 0
+    for name in files:
+        try:
+            if form == "parquet":
+                with opened(name) as file:
+                    found = parquet.ParquetFile(file)
+                    schemas, rows = [*schemas, found.schema_arrow], rows + found.metadata.num_rows
+            else:
+                found = _read_arrow(name)
+                schemas, rows = [*schemas, found.schema], rows + found.num_rows
+        except OSError as error:
+            raise UserError(f"{source}: cannot open {name} ({error.strerror or error})") from error
+        except pa.ArrowException as error:
+            raise UserError(
+                f"{source}: {name} is damaged or of another format ({str(error)[:200]})"
+            ) from error
+    for name, schema in zip(files, schemas, strict=True):
+        if schema.names != schemas[0].names:
+            raise UserError(
+                f"{source}: {files[0]} has the columns {schemas[0].names}, and {name} {schema.names}"
+            )
+    return schemas[0], rows
 
 
 open_parquet = functools.partial(_open, suffix=".parquet", read=_read_parquet)
@@ -184,7 +240,7 @@ def _encoded(
     return frames.labelled(source, labels)
 
 
-def _is_pictures(column) -> bool:
+def is_pictures(column) -> bool:
     """Whether a column holds encoded pictures: `datasets` keeps them as bytes and a path."""
     import pyarrow as pa
 
@@ -197,17 +253,18 @@ def _is_pictures(column) -> bool:
     return first.startswith(_MAGIC)
 
 
-class _Cells:
+class Cells:
     """`record -> (name, file)` of a column of pictures. Picklable."""
 
-    def __init__(self, source: str, columns: Sequence[Any]):
-        self.source, self.columns = source, columns
+    def __init__(self, source: str, columns: Sequence[Any], start: int = 0):
+        """Of splits, or of rows from `start` on."""
+        self.source, self.columns, self.start = source, columns, start
 
     def __call__(self, record: tuple[int, int]) -> tuple[str, io.BytesIO | str]:
         split, row = record
         cell = self.columns[split][row].as_py()
         content = cell.get("bytes") if isinstance(cell, dict) else cell
-        name = f"row {row} (from 0) of {self.source}"
+        name = f"row {self.start + row} (from 0) of {self.source}"
         if content is None and isinstance(cell, dict) and cell.get("path"):
             return cell["path"], cell["path"]
         return name, io.BytesIO(content or b"")
@@ -223,7 +280,7 @@ def _of_pictures(
     if others := [name for name in kept if name not in pictures]:
         logger.warning("%s: not read beside the pictures: %s", source, ", ".join(map(repr, others)))
     names, ys = labels
-    read = _Cells(source, [t.column(pictures[0]) for t in tables])
+    read = Cells(source, [t.column(pictures[0]) for t in tables])
     splits = [
         ([(i, row) for row in range(t.num_rows)], y) for i, (t, y) in enumerate(zip(tables, ys, strict=True))
     ]
@@ -233,7 +290,7 @@ def _of_pictures(
 class _Content:
     """What tells a picture of a table from others."""
 
-    def __init__(self, read: _Cells):
+    def __init__(self, read: Cells):
         self.read = read
 
     def __call__(self, record) -> bytes:
@@ -241,7 +298,7 @@ class _Content:
         return file.getvalue() if isinstance(file, io.BytesIO) else name.encode()
 
 
-def _vectors(source: str, column, missing: bool) -> np.ndarray | None:
+def vectors(source: str, column, missing: bool) -> np.ndarray | None:
     """A column of lists of equally many numbers, `[N, D]` or of more axes; None where it is no such."""
     import pyarrow as pa
 
@@ -272,7 +329,7 @@ def _lengths(lists) -> set[int | None]:
     return {lists.type.list_size} if fixed else set(lists.value_lengths().to_pylist())
 
 
-def _typed(source: str, name: str, column, types: str, categories: tuple) -> tuple[Column, np.ndarray]:
+def typed(source: str, name: str, column, types: str, categories: tuple) -> tuple[Column, np.ndarray]:
     """A column's type and values, as `unsupjax.data.columns.Table` has them; what is text stays text."""
     import pyarrow as pa
     from pyarrow import compute

@@ -98,7 +98,24 @@ def open_folder(source: str, path: str, *, image_size: int, unreadable: float, a
     numbers = {name: i for i, name in enumerate(names or ())}
     splits = [files and _with_labels(files, numbers) for files in (train, test)]
     options = {"image_size": image_size, "unreadable": unreadable, "alpha": alpha}
-    return encoded.parts(source, splits, _read, names, key=functools.partial(_key, root=path), **options)
+    return encoded.parts(source, splits, read, names, key=functools.partial(_key, root=path), **options)
+
+
+def images(source: str, path: str) -> list[str]:
+    """All pictures below a folder, in order; says what is not read.
+
+    Raises:
+        UserError: there is no such folder, or no picture in it.
+    """
+    if not os.path.isdir(path):
+        raise UserError(f"{source}: there is no folder {path}")
+    unread = collections.Counter()
+    found = list(_images(source, path, os.path.realpath(path), unread))
+    if not found:
+        raise UserError(f"{source}: there are no images ({' '.join(SUFFIXES)}) in {path}{_listed(unread)}")
+    if unread:
+        logger.warning("%s: not read%s", source, _listed(unread))
+    return found
 
 
 def _with_labels(files: Files, numbers: dict[str, int]) -> tuple[list[str], np.ndarray | None]:
@@ -106,7 +123,7 @@ def _with_labels(files: Files, numbers: dict[str, int]) -> tuple[list[str], np.n
     return [path for path, _ in files], labels
 
 
-def _read(path: str) -> tuple[str, str]:
+def read(path: str) -> tuple[str, str]:
     return path, path
 
 

@@ -37,7 +37,7 @@ def open_tar(source: str, path: str, *, image_size: int, unreadable: float, alph
     """
     base, names = _shards(source, path)
     splits = encoded.split_by_name(source, names)
-    found = [_scan(source, [os.path.join(base, n) for n in names]) for names in splits.values() if names]
+    found = [members(source, [os.path.join(base, n) for n in names]) for names in splits.values() if names]
     has = [[label is not None for _, label in examples] for examples in found]
     for examples, labelled in zip(found, has, strict=True):
         if any(labelled) and not all(labelled):
@@ -48,7 +48,13 @@ def open_tar(source: str, path: str, *, image_size: int, unreadable: float, alph
         label_names, ys = encode_labels(f"{source}, labels", *(np.array([y for _, y in e]) for e in found))
     records = [([record for record, _ in e], y) for e, y in zip(found, ys, strict=True)]
     options = {"image_size": image_size, "unreadable": unreadable, "alpha": alpha}
-    return encoded.parts(source, records, _read, label_names, key=_key, **options)
+    return encoded.parts(source, records, read, label_names, key=_key, **options)
+
+
+def records(source: str, path: str) -> list[Record]:
+    """All pictures, whatever split they are of, in order."""
+    base, names = _shards(source, path)
+    return [record for record, _ in members(source, [os.path.join(base, name) for name in names])]
 
 
 def _shards(source: str, path: str) -> tuple[str, list[str]]:
@@ -71,7 +77,7 @@ def _shards(source: str, path: str) -> tuple[str, list[str]]:
     return base, [os.path.relpath(p, base or ".").replace(os.sep, "/") for p in paths]
 
 
-def _scan(source: str, paths: list[str]) -> list[tuple[Record, int | str | None]]:
+def members(source: str, paths: list[str]) -> list[tuple[Record, int | str | None]]:
     """The pictures of archives and their labels, in order; only headers are read, and labels."""
     found, unread = [], 0
     for path in paths:
@@ -125,7 +131,7 @@ def _label(source: str, path: str, name: str, suffix: str, content: bytes) -> in
         raise UserError(f"{source}: {name} in {path} is no label ({error}); mend or remove it") from error
 
 
-def _read(record: Record) -> tuple[str, io.BytesIO]:
+def read(record: Record) -> tuple[str, io.BytesIO]:
     with open(record.path, "rb") as file:
         file.seek(record.start)
         return f"{record.name} in {record.path}", io.BytesIO(file.read(record.size))

@@ -45,15 +45,17 @@ def squared_errors(subject: Subject, user: str) -> np.ndarray:
         UserError: the method has no decoder; `user` is the evaluator or figure that wants one.
     """
     decode = require.function(subject.method, "decode", user)
-    return map_batches(_squared_error(subject.method.encode, decode), subject.x_test, 512, subject.state)
+    return map_batches(squared_error(subject.method.encode, decode), subject.x_test, 512, subject.state)
 
 
 @lasting
-def _squared_error(encode: Callable, decode: Callable) -> Callable:
-    def squared_error(state, x):
+def squared_error(encode: Callable, decode: Callable) -> Callable:
+    """`(state, x) -> [B]`, what `squared_errors` computes of each example; the same function for the same two."""
+
+    def error(state, x):
         x_hat = decode(state, encode(state, x))
         chex.assert_equal_shape([x, x_hat])
         squared = jnp.where(jnp.isnan(x), 0.0, jnp.square(x - x_hat))
         return jnp.sum(squared, axis=range(1, x.ndim), dtype=jnp.float32)
 
-    return squared_error
+    return error

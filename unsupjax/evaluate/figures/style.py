@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -23,12 +24,15 @@ def new_figure(width: float, height: float):
     return Figure(figsize=(width, height), dpi=DPI, layout="constrained")
 
 
-def save(figure, path: str | Path) -> None:
-    """Write the figure to `path`, and its folder where there is none."""
+def save(figure, path: str | Path | Callable) -> None:
+    """Write the figure to `path`, and its folder where there is none; where `path` is a function, give it that."""
     from matplotlib.text import Text
 
     for text in figure.findobj(Text):  # names of classes are no formulas, whatever dollars they hold
         text.set_parse_math(False)
+    if callable(path):
+        path(figure)
+        return
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)  # it is drawn as a box

@@ -1,0 +1,439 @@
+"""A trained model, to be used: `unsupjax.load(folder)`. Raw input in, raw output out; no training data is needed."""
+
+import functools
+import html
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
+
+from unsupjax.data import kinds
+from unsupjax.data.kinds import Images, Kind, Table
+from unsupjax.errors import UserError, choose, nearest
+from unsupjax.evaluate import FIGURES, Subject, learning_curves
+from unsupjax.evaluate.fidelity.reconstruction import squared_error
+from unsupjax.evaluate.subject import coding, lasting
+from unsupjax.methods import Method
+from unsupjax.parallel.mesh import AXIS, local, make_mesh, replicated, state_sharding
+from unsupjax.run import workdir
+from unsupjax.run.checkpoint import Checkpoints
+from unsupjax.run.experiment import finished, seeing
+from unsupjax.run.plan import Plan, resolve_record
+
+_HELD = 2**22  # numbers of the inputs that go through a model at once, by default
+_FEWEST, _MOST = 8, 1024  # examples at once
+
+# What a model can do, by the functions of its method that it takes.
+ABILITIES = {
+    "encode": ("encode",),
+    "decode": ("decode",),
+    "reconstruct": ("encode", "decode"),
+    "denoise": ("denoise",),
+    "score": ("encode", "decode"),
+    "assign": ("assign",),
+    "sample": ("sample",),
+    "interpolate": ("interpolate",),
+    "log_prob": ("log_prob",),
+    "prototypes": ("prototypes",),
+    "map": ("map", "assign"),
+}
+
+
+class Unable(UserError, AttributeError):
+    """A model was asked for what its method cannot do."""
+
+
+def load(folder: str | pathlib.Path, step: str | int = "newest") -> "Model":
+    """The trained model of a run.
+
+    Neither the data that it was trained on is needed nor the devices: a run of many serves on one, and the reverse.
+
+    Args:
+        folder: of the run, `--workdir` of `train.py`.
+        step: "newest", "best" (by the run's `checkpoint.best_metric`), or the number of a checkpoint's step.
+
+    Raises:
+        UserError: no run in the folder, half of one, no whole checkpoint, or none of that step.
+    """
+    folder = pathlib.Path(folder)
+    plan = resolve_record(workdir.read_config(folder), folder / workdir.CONFIG)
+    described = workdir.read_model(folder)
+    kind, facts = kinds.from_json(described["kind"]), described["facts"]
+    shape = kind.example().shape
+    method = seeing(plan.build(shape, facts["examples"], facts["total_steps"], kind=kind), kind.see)
+    batch = jax.ShapeDtypeStruct((plan.train.batch_size, *shape), kind.example().dtype)
+    if method.wants.labels:
+        batch = batch, jax.ShapeDtypeStruct(batch.shape[:1], jnp.int32)
+    abstract = jax.eval_shape(method.init, jax.random.key(plan.seed), batch)
+    mesh = make_mesh()
+    chosen = plan.checkpoint
+    checkpoints = Checkpoints(
+        folder / "checkpoints", chosen.keep, chosen.best_metric, chosen.best_mode, read_only=True
+    )
+    try:
+        restored = checkpoints.restore(
+            abstract, state_sharding(abstract, mesh), _step(checkpoints, step, plan)
+        )
+    finally:
+        checkpoints.close()
+    if restored is None:
+        raise UserError(f"{folder} has no whole checkpoint; train it first")
+    wanted = restored.manifest.get("model")
+    if wanted and wanted != workdir.digest(described):
+        raise UserError(
+            f"{folder / workdir.MODEL} is not the one that the checkpoints there were written with; put that one back"
+        )
+    state = finished(method, local(restored.state, mesh))
+    names = described["class_names"]
+    return Model(folder, plan, kind, names and tuple(names), method, state, restored.step)
+
+
+def _step(checkpoints: Checkpoints, step: str | int, plan: Plan) -> int | None:
+    """The step of a checkpoint; None for the newest whole one."""
+    there = checkpoints.steps()
+    if step == "newest":
+        return None
+    if step == "best":
+        if (best := checkpoints.best()) is None:
+            raise UserError(
+                f"step='best': no checkpoint has a value of config.checkpoint.best_metric="
+                f"{plan.checkpoint.best_metric!r}; take 'newest', or one of {there}"
+            )
+        return best
+    try:
+        number = int(step)
+    except (TypeError, ValueError):
+        raise UserError(f"step={step!r} must be 'newest', 'best' or a number; there are {there}") from None
+    if number not in there:
+        raise UserError(f"step={number}: there is no such checkpoint; there are {there}")
+    return number
+
+
+class Model:
+    """A trained method with what it knows of its data.
+
+    It has those of `encode`, `decode`, `reconstruct`, `denoise`, `score`, `assign`, `sample`, `interpolate`,
+    `log_prob`, `prototypes` and `map` that its method has (`abilities`), and refuses the others. They take what a user
+    has: pictures as they are in files (uint8 `[N, H, W, C]`), a DataFrame or a dict of columns by their names, arrays;
+    any number of them. Inputs go through in batches of one size, the last one filled up: each function is compiled
+    once. Results are numpy arrays, and tables are DataFrames where DataFrames came in, else dicts of columns.
+
+    Attributes:
+        folder: of the run.
+        config: the run's, complete.
+        kind: what one example is, of `unsupjax.data.kinds`.
+        class_names: of its data; None where these had no labels.
+        step: of the checkpoint.
+        functions: the pure `Method`, for your own JAX code.
+        state: its trained State.
+        batch_size: examples that go through at once.
+    """
+
+    def __init__(
+        self,
+        folder: pathlib.Path,
+        plan: Plan,
+        kind: Kind,
+        class_names: tuple[str, ...] | None,
+        method: Method,
+        state: Any,
+        step: int,
+    ):
+        """As `load` makes it."""
+        self.folder, self._plan, self.kind, self.class_names = folder, plan, kind, class_names
+        self.functions, self.step = method, step
+        self._mesh = make_mesh(jax.local_devices())
+        self.state = jax.device_put(state, replicated(self._mesh))
+        devices = self._mesh.size
+        most = _HELD // int(np.prod(kind.example().shape))
+        self.batch_size = max(min(1 << most.bit_length() - 1 if most else 0, _MOST), _FEWEST, devices)
+
+    @functools.cached_property
+    def config(self) -> ml_collections.ConfigDict:
+        """The run's config."""
+        return ml_collections.ConfigDict(self._plan.record)
+
+    @property
+    def name(self) -> str:
+        """The method's."""
+        return self._plan.method
+
+    @property
+    def source(self) -> str:
+        """What it was trained on."""
+        return self._plan.source
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """How that was read: keyword arguments of `unsupjax.data.open_source`."""
+        return self._plan.options
+
+    @property
+    def params(self) -> Any:
+        """The parameters of State; those of a GAN's average generator; None where it has none of either name."""
+        return getattr(self.state, "params", getattr(self.state, "average", None))
+
+    @property
+    def abilities(self) -> tuple[str, ...]:
+        """What it can do."""
+        has = lambda function: getattr(self.functions, function) is not None
+        return tuple(name for name, functions in ABILITIES.items() if all(map(has, functions)))
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in ABILITIES and name not in (able := object.__getattribute__(self, "abilities")):
+            method = object.__getattribute__(self, "name")
+            raise Unable(f"a model of the method {method!r} has no `{name}`; it has {', '.join(able)}")
+        return object.__getattribute__(self, name)
+
+    def __dir__(self) -> list[str]:
+        return [name for name in object.__dir__(self) if name not in ABILITIES or name in self.abilities]
+
+    def encode(self, x: Any) -> np.ndarray:
+        """The representation of each example, float32 `[N, D]`."""
+        return self._map(coding(self.functions.encode), self._prepared(x))
+
+    def decode(self, codes: np.ndarray) -> Any:
+        """What the codes `[N, D]` stand for, in the user's units."""
+        codes = np.asarray(codes)
+        width = self.width
+        if codes.ndim != 2 or codes.shape[1] != width or codes.dtype.kind not in "biuf":
+            raise UserError(
+                f"codes are {codes.dtype} of shape {codes.shape}, where numbers [N, {width}] belong"
+            )
+        return self.restored(self._map(self.functions.decode, codes.astype(np.float32)))
+
+    def reconstruct(self, x: Any) -> Any:
+        """What is left of each example after `decode(encode(x))`, in the user's units."""
+        return self.restored(self._map(_reconstructing(*self._coder), self._prepared(x)), like=x)
+
+    def denoise(self, x: Any) -> Any:
+        """Each example without its noise, in the user's units."""
+        return self.restored(self._map(self.functions.denoise, self._prepared(x)), like=x)
+
+    def score(self, x: Any) -> np.ndarray:
+        """How strange each example is, float32 `[N]`: the squared error of its reconstruction; higher is stranger."""
+        return self._map(_scoring(*self._coder, self.kind.see), self._prepared(x))
+
+    def assign(self, x: Any) -> np.ndarray:
+        """The cluster or unit of each example, int32 `[N]`."""
+        return self._map(self.functions.assign, self._prepared(x))
+
+    def map(self, x: Any) -> np.ndarray:
+        """Where each example lies on the map, int32 `[N, 2]`: row and column of its best matching unit."""
+        unit = self.assign(x)
+        width = self.functions.map(self.state, self._blank(1))[0].grid.width
+        return np.stack(np.divmod(unit, width), axis=1)
+
+    def log_prob(self, x: Any, samples: int = 50, seed: int = 0) -> np.ndarray:
+        """A lower bound on log p of each example in nats from so many latent samples, float32 `[N]`."""
+        if samples < 1:
+            raise UserError(f"samples={samples} must be at least 1")
+        x, bound = self._prepared(x), _bounding(self.functions.log_prob, samples)
+        return self._map(bound, (np.arange(len(x), dtype=np.int32), x), jax.random.key(seed))
+
+    def sample(self, n: int, seed: int = 0) -> Any:
+        """n new examples, in the user's units; the first of more are those of fewer. A conditional model's classes take
+        turns: that of example i is i modulo their number."""
+        if n < 0:
+            raise UserError(f"n={n} must be at least 0")
+        return self.restored(np.concatenate([x for _, x in self.samples(n, seed)] or [self._blank(0)]))
+
+    def samples(self, n: int, seed: int = 0):
+        """What `sample` gives as the method sees it, some at a time: pairs of the first number and the examples."""
+        return self._samples(self._sampler, n, seed)
+
+    @property
+    def _sampler(self) -> Callable:
+        """Refuses where there is none."""
+        self.sample  # noqa: B018
+        return self.functions.sample
+
+    def _samples(self, sample: Callable, n: int, seed: int):
+        labels = self.functions.wants.labels or 1
+        size = -(-self.batch_size // labels) * labels
+        draw = _sampling(sample, size)
+        for start in range(0, n, size):
+            key = jax.random.fold_in(jax.random.key(seed), start)
+            yield start, np.asarray(draw(self.state, key))[: n - start]
+
+    def interpolate(self, n: int, steps: int = 10, seed: int = 0) -> Any:
+        """What lies between n pairs of samples, `[n, steps, ...]` in the user's units; of tables rows in that order."""
+        if n < 1 or steps < 2:
+            raise UserError(f"n={n} must be at least 1 and steps={steps} at least 2")
+        draw = _interpolating(self.functions.interpolate, n, steps)
+        x = np.asarray(draw(self.state, jax.random.key(seed)))
+        made = self.restored(x.reshape(n * steps, *x.shape[2:]))
+        return made.reshape(x.shape[:2] + made.shape[1:]) if isinstance(made, np.ndarray) else made
+
+    def prototypes(self) -> Any:
+        """What stands for each cluster or unit, `[K, ...]` in the user's units."""
+        return self.restored(np.asarray(self.functions.prototypes(self.state)))
+
+    def figure(self, name: str, x: Any = None, labels: Any = None, **arguments: Any):
+        """A figure, as a run draws them, of data.
+
+        Args:
+            name: of `unsupjax.evaluate.FIGURES`, or "learning_curves".
+            x: the examples that are shown; not for "learning_curves", and of no use to figures of samples.
+            labels: the class of each, names or indices of `class_names`, for figures that show them.
+            **arguments: of the figure.
+
+        Returns:
+            A matplotlib Figure.
+        """
+        drawn = []
+        if name == "learning_curves":
+            learning_curves(self.folder / "metrics.jsonl", drawn.append)
+            return drawn[0]
+        judge = choose("figure", name, FIGURES)
+        subject = self._subject(x, labels)
+        for need in judge.needs:
+            if need in ("labels", "train labels") and labels is None:
+                raise UserError(f"the figure {name!r} shows classes: give labels")
+        judge.run(subject, drawn.append, **arguments)
+        return drawn[0]
+
+    def _subject(self, x: Any, labels: Any) -> Subject:
+        """The examples as what evaluators judge."""
+        x = self._blank(1) if x is None else np.asarray(_seer(self.kind.see)(self._prepared(x)))
+        codes = self._map(coding(self.functions.encode), x)
+        y, names = self._labels(labels, len(x))
+        key = jax.random.key(self._plan.seed)
+        return Subject(self.functions, self.state, key, x, y, x, y, codes, codes, names, kind=self.kind)
+
+    def _labels(self, labels: Any, n: int) -> tuple[np.ndarray | None, tuple[str, ...] | None]:
+        if labels is None:
+            return None, self.class_names
+        y = np.asarray(labels)
+        if y.shape != (n,):
+            raise UserError(f"labels are of shape {y.shape}, and there are {n} examples")
+        if y.dtype.kind in "iu":
+            return y.astype(np.int32), self.class_names if y.max() < len(self.class_names or ()) else None
+        names = self.class_names or tuple(sorted(set(map(str, y))))
+        for label in set(map(str, y)) - set(names):
+            raise UserError(f"label {label!r} is no class; {nearest(label, names)}")
+        return np.array([names.index(str(label)) for label in y], np.int32), names
+
+    @property
+    def _coder(self) -> tuple[Callable, Callable]:
+        return self.functions.encode, self.functions.decode
+
+    @functools.cached_property
+    def width(self) -> int:
+        """Of a code."""
+        return jax.eval_shape(self.functions.encode, self.state, self._blank(1)).shape[1]
+
+    def _blank(self, n: int) -> np.ndarray:
+        """n seen examples of zeros."""
+        example = self.kind.example()
+        return np.zeros((n, *example.shape), example.dtype)
+
+    def _prepared(self, x: Any) -> np.ndarray:
+        """As it is stored: what every function of the method takes."""
+        if isinstance(self.kind, Images):
+            x = np.asarray(x)
+            if x.shape == self.kind.shape:
+                raise UserError(f"one picture of shape {x.shape}; pictures are [N, H, W, C]: give x[None]")
+        return self.kind.prepare(x)
+
+    def restored(self, seen: np.ndarray, like: Any = None) -> Any:
+        """What functions of the method gave, in the user's units, and in the form that came in."""
+        made = self.kind.restore(seen)
+        if not isinstance(self.kind, Table):
+            return made
+        if hasattr(like, "iloc"):
+            return type(like)({name: made[str(name)] for name in like}, index=like.index)
+        if (
+            self.kind.numbers_alone
+            and not isinstance(like, Mapping)
+            and (like is not None or not self.kind.named)
+        ):
+            return np.stack(list(made.values()), axis=1)
+        return made
+
+    def _map(self, fn: Callable, x: Any, *args: Any) -> np.ndarray:
+        """`fn(state, *args, batch)` over batches of one size, divided over the devices."""
+        n, size = len(jax.tree.leaves(x)[0]), self.batch_size
+        divided = NamedSharding(self._mesh, PartitionSpec(AXIS if size % self._mesh.size == 0 else None))
+        apply, made = _compiled(fn), []
+        for start in range(0, max(n, 1), size):
+            part = jax.tree.map(functools.partial(_part, start=start, size=size), x)
+            made.append(apply(self.state, *args, jax.device_put(part, divided)))
+            if len(made) > 1:  # the next is computed while one is fetched
+                made[-2] = np.asarray(made[-2])
+        return np.concatenate([np.asarray(rows) for rows in made])[:n]
+
+    def __repr__(self) -> str:
+        kind = f"{self.kind.name} of shape {self.kind.shape}"
+        classes = f", {len(self.class_names)} classes" if self.class_names else ""
+        return (
+            f"<{self.name} of {kind}{classes}, step {self.step}, {self.folder}: {', '.join(self.abilities)}>"
+        )
+
+    def _repr_html_(self) -> str:
+        rows = {
+            "method": self.name,
+            "data": f"{self.source}: {self.kind.name} of shape {self.kind.shape}",
+            "classes": ", ".join(self.class_names or ()) or "none",
+            "step": str(self.step),
+            "folder": str(self.folder),
+            "can": ", ".join(self.abilities),
+        }
+        cells = "".join(f"<tr><th>{k}</th><td>{html.escape(v)}</td></tr>" for k, v in rows.items())
+        return f"<table>{cells}</table>"
+
+
+def _part(x: np.ndarray, start: int, size: int) -> np.ndarray:
+    """`size` examples from `start` on, the last ones filled up with the first; of none at all zeros."""
+    part = x[start : start + size]
+    if len(part) == size:
+        return part
+    filled = np.zeros((size, *x.shape[1:]), x.dtype)
+    filled[: len(part)], filled[len(part) :] = part, part[0] if len(part) else 0
+    return filled
+
+
+@functools.lru_cache(maxsize=64)
+def _compiled(fn: Callable) -> Callable:
+    return jax.jit(fn)
+
+
+@functools.lru_cache(maxsize=8)
+def _seer(see: Callable) -> Callable:
+    return jax.jit(see)
+
+
+@lasting
+def _reconstructing(encode: Callable, decode: Callable) -> Callable:
+    return lambda state, x: decode(state, encode(state, x))
+
+
+@lasting
+def _scoring(encode: Callable, decode: Callable, see: Callable) -> Callable:
+    error = squared_error(encode, decode)
+    return lambda state, x: error(state, see(x))
+
+
+@lasting
+def _bounding(log_prob: Callable, samples: int) -> Callable:
+    def bound(state, key, batch):
+        index, x = batch
+        one = lambda i, x: log_prob(state, jax.random.fold_in(key, i), x[None], samples)[0]
+        return jax.vmap(one)(index, x)
+
+    return bound
+
+
+@lasting
+def _sampling(sample: Callable, n: int) -> Callable:
+    return jax.jit(lambda state, key: sample(state, key, n))
+
+
+@lasting
+def _interpolating(interpolate: Callable, n: int, steps: int) -> Callable:
+    return jax.jit(lambda state, key: interpolate(state, key, n, steps))
