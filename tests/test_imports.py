@@ -127,6 +127,7 @@ NAMES = METHODS | SOURCES | KINDS | JUDGES | FIGURES | POLICIES | dict.fromkeys(
 MAY_NAME = {  # what a config has that names none; an argument of the command
     "config.py": {"digits", "reconstruction"},
     "export.py": {"folder"},
+    "compare.py": {"csv", "parquet"},  # what it writes
 }
 
 
