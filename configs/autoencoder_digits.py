@@ -2,7 +2,7 @@
 
     python train.py
 
-Two CPU cores: 10 seconds. Held out: squared error 0.0059 a pixel (0.073 for the mean), kNN 97.5 %, linear probe 95.8 %.
+Two CPU cores: 10 seconds. Held out: squared error 0.0060 a pixel (0.073 for the mean), kNN 98.3 %, linear probe 95.0 %.
 """
 
 from unsupjax.config import experiment

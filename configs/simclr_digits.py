@@ -2,7 +2,7 @@
 
     python train.py --config=configs/simclr_digits.py
 
-Two CPU cores: 40 seconds; kNN (k = 10) 98.9 %, linear probe 99.4 %. An untrained encoder reaches a kNN of 96.1 %, the
+Two CPU cores: 40 seconds; kNN (k = 10) 97.8 %, linear probe 99.2 %. An untrained encoder reaches a kNN of 95.5 %, the
 pixels 98.1 %.
 """
 

@@ -2,8 +2,8 @@
 
     python train.py --config=configs/som_digits.py
 
-One CPU core of a busy machine: 20 seconds. Held out: quantization error 1.17, topographic error (6 neighbours) 5.3 %,
-trustworthiness 0.968, kNN on the distances to the units 96.7 %.
+One CPU core of a busy machine: 20 seconds. Held out: quantization error 1.18, topographic error (6 neighbours) 7.2 %,
+trustworthiness 0.968, kNN on the distances to the units 96.4 %.
 """
 
 from unsupjax.config import experiment

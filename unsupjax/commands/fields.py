@@ -35,7 +35,7 @@ def run(name: str, argv: list[str]) -> None:
     found = [(title, table[options.name]) for title, table in _tables().items() if options.name in table]
     if not found:
         known = [name for table in _tables().values() for name in table]
-        raise UserError(f"nothing is named {options.name!r}; {nearest(options.name, known)}")
+        raise UserError(f"nothing is named {options.name!r}; {nearest(options.name, set(known))}")
     print("\n\n".join(_told(title, options.name, made) for title, made in found))
 
 
@@ -65,7 +65,7 @@ def _told(title: str, name: str, made: Any) -> str:
             lines.append(textwrap.indent(textwrap.fill(text, 100), "      "))
     if title == "method":
         taken = ", ".join(configs.sections_of(name))
-        lines.append(f"  sections: {taken}; see `unsupjax fields encoder_name`, and {', '.join(SECTIONS)}")
+        lines.append(f"  sections: {taken}; see `unsupjax fields mlp` and the like, and {', '.join(SECTIONS)}")
     return "\n".join(lines)
 
 

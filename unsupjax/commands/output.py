@@ -125,69 +125,90 @@ class Npz:
         self._beside.unlink()
 
 
-class _Table:
-    """Rows of named columns."""
+class Csv:
+    """Text, with names in the first line; numbers in the shortest form that reads back the same."""
 
     takes_blanks = True
 
-    def __init__(self, path: Any):
-        """Begins the file with the first rows."""
+    def __init__(self, path: pathlib.Path):
+        """Begins the file."""
+        self._file, self._named = path.open("w", newline="", encoding="utf-8"), False
+        self._writer = csv.writer(self._file, lineterminator="\n")
+
+    def write(self, carried: Mapping[str, Sequence], name: str, values: Values) -> None:
+        """Appends rows."""
+        columns = _beside(carried, name, values)
+        if not self._named:
+            self._writer.writerow(columns)
+            self._named = True
+        self._writer.writerows(zip(*map(_texts, columns.values()), strict=True))
+
+    def close(self) -> None:
+        """Ends the file."""
+        self._file.close()
+
+
+class Lines(Csv):
+    """Rows of text on standard output, each there at once."""
+
+    def __init__(self):
+        """Names come with the first row."""
+        self._file, self._named = sys.stdout, False
+        self._writer = csv.writer(self._file, lineterminator="\n")
+
+    def write(self, carried: Mapping[str, Sequence], name: str, values: Values) -> None:
+        """Prints rows."""
+        super().write(carried, name, values)
+        self._file.flush()
+
+
+class Parquet:
+    """Typed columns, compressed."""
+
+    takes_blanks = True
+
+    def __init__(self, path: pathlib.Path):
+        """The file begins with the first rows, which say what the columns are."""
         self._path, self._writer = path, None
 
     def write(self, carried: Mapping[str, Sequence], name: str, values: Values) -> None:
         """Appends rows."""
         import pyarrow as pa
+        from pyarrow import parquet
 
-        made = columns_of(name, values)
-        if twice := next((column for column in made if column in carried), None):
-            raise UserError(
-                f"the source has a column {twice!r} as well, which is kept beside the result: choose with --keep=NAMES"
-            )
-        columns = {key: _arrow(column) for key, column in {**carried, **made}.items()}
-        batch = pa.record_batch(columns)
+        columns = {key: pa.array(column) for key, column in _beside(carried, name, values).items()}
         if self._writer is None:
-            self._writer = self._open(batch.schema)
-        self._writer.write(batch if batch.schema == self._writer_schema else batch.cast(self._writer_schema))
-
-    def _open(self, schema: Any) -> Any:
-        self._writer_schema = schema
-        return self._begin(schema)
+            empty = {k: c.cast(pa.string()) for k, c in columns.items() if pa.types.is_null(c.type)}
+            schema = pa.record_batch(columns | empty).schema
+            self._writer = parquet.ParquetWriter(self._path, schema)
+        table = pa.table(columns)
+        self._writer.write_table(table.cast(self._writer.schema))
 
     def close(self) -> None:
         """Ends the file."""
         if self._writer is not None:
             self._writer.close()
-        else:
-            pathlib.Path(self._path).touch()
-
-
-class Csv(_Table):
-    """Text, with names in the first line."""
-
-    def _begin(self, schema: Any) -> Any:
-        from pyarrow import csv as writer
-
-        return writer.CSVWriter(self._path, schema, write_options=writer.WriteOptions(quoting_style="needed"))
-
-
-class Parquet(_Table):
-    """Typed columns, compressed."""
-
-    def _begin(self, schema: Any) -> Any:
-        from pyarrow import parquet
-
-        return parquet.ParquetWriter(self._path, schema)
 
 
 WRITERS = {".csv": Csv, ".parquet": Parquet, ".npy": Npy, ".npz": Npz, "": Pngs}
 
 
-def _arrow(column: Sequence) -> Any:
-    """A column as pyarrow has it; None where all of it is missing is text."""
-    import pyarrow as pa
+def _beside(carried: Mapping[str, Sequence], name: str, values: Values) -> dict[str, Any]:
+    """What was carried along, and the results beside it."""
+    made = columns_of(name, values)
+    if twice := next((column for column in made if column in carried), None):
+        raise UserError(
+            f"the source has a column {twice!r} as well, which is kept beside the result: choose with --keep=NAMES"
+        )
+    return {**carried, **made}
 
-    made = pa.array(column)
-    return made.cast(pa.string()) if pa.types.is_null(made.type) else made
+
+def _texts(column: Sequence) -> list[str]:
+    """As they are written; what is missing is empty."""
+    if isinstance(column, np.ndarray):
+        texts = column.astype(str).tolist()
+        return ["" if t == "nan" else t for t in texts] if column.dtype.kind == "f" else texts
+    return ["" if value is None or value != value else str(value) for value in column]
 
 
 def columns_of(name: str, values: Values) -> dict[str, Any]:
@@ -278,25 +299,3 @@ def _put(partial: pathlib.Path, target: pathlib.Path) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
         file.replace(place)
     shutil.rmtree(partial)
-
-
-class Lines:
-    """Rows of text on standard output, each there at once."""
-
-    def __init__(self):
-        """Names come with the first row."""
-        self._writer, self._named = csv.writer(sys.stdout, lineterminator="\n"), False
-
-    def write(self, carried: Mapping[str, Sequence], name: str, values: Values) -> None:
-        """Prints rows."""
-        columns = {**carried, **columns_of(name, values)}
-        if not self._named:
-            self._writer.writerow(columns)
-            self._named = True
-        shown = [[_shown(v) for v in column] for column in columns.values()]
-        self._writer.writerows(zip(*shown, strict=True))
-        sys.stdout.flush()
-
-
-def _shown(value: Any) -> Any:
-    return f"{value:.9g}" if isinstance(value, float | np.floating) else value

@@ -20,8 +20,9 @@ p.lead { margin: 0; opacity: .75; overflow-wrap: anywhere; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 td.number, th.number { text-align: right; }
-td { overflow-wrap: anywhere; }
-.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 320px), 1fr)); gap: 1rem; }
+td { max-width: 40rem; overflow-wrap: break-word; }
+td:first-child { white-space: nowrap; }
+.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 320px), 1fr)); gap: 1rem; align-items: start; }
 figure { margin: 0; padding: .6rem; border: 1px solid var(--line); border-radius: 8px; }
 figure.picture { background: #fff; color: #222; }
 figcaption { font-size: .85rem; opacity: .85; }

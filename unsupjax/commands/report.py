@@ -68,6 +68,7 @@ def _curves(path: pathlib.Path) -> list[str]:
 
 def _figures(folder: pathlib.Path) -> list[str]:
     found = sorted([*folder.glob("*.png"), *folder.glob("*.gif")])
+    found = [path for path in found if path.stem != "learning_curves"]  # which the page draws itself
     try:
         return [page.picture(path) for path in found]
     except OSError as error:
