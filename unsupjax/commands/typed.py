@@ -35,14 +35,15 @@ def changed(config: ConfigDict, arguments: list[str]) -> ConfigDict:
         raise UserError(str(error)) from error
     if rest:
         raise UserError(f"unexpected arguments {rest}; fields are set as --config.train.epochs=5")
-    named = configs.names_of(values.config.evaluate)
+    _choose_length(values.config, typed(arguments))
+    settled = configs.settled(values.config)
+    named = configs.names_of(settled.evaluate)
     for name, argument in re.findall(r"--config\.evaluate\.(\w+)\.(\w+)", " ".join(arguments)):
         if name not in named:
             raise UserError(
                 f"--config.evaluate.{name}.{argument}: no list of config.evaluate names {name!r}; add it to one"
             )
-    _choose_length(values.config, typed(arguments))
-    return configs.settled(values.config)
+    return settled
 
 
 def typed(arguments: list[str]) -> set[str]:
