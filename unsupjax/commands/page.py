@@ -22,7 +22,8 @@ th, td { text-align: left; padding: .3rem .8rem .3rem 0; border-bottom: 1px soli
 td.number, th.number { text-align: right; }
 td { max-width: 40rem; overflow-wrap: break-word; }
 td:first-child { white-space: nowrap; }
-.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 320px), 1fr)); gap: 1rem; align-items: start; }
+.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 320px), 1fr)); gap: 1rem;
+  align-items: start; }
 figure { margin: 0; padding: .6rem; border: 1px solid var(--line); border-radius: 8px; }
 figure.picture { background: #fff; color: #222; }
 figcaption { font-size: .85rem; opacity: .85; }
