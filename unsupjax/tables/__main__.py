@@ -1,4 +1,4 @@
-"""Synthetic tables from the command line: `python -m unsupjax.tables {fit,sample,report,try}`, each with `--help`."""
+"""Synthetic tables from the command line: `unsupjax tables {fit,sample,report,try}`, each with `--help`."""
 
 import argparse
 import math
@@ -127,7 +127,7 @@ _SETTINGS = {
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m unsupjax.tables", description=__doc__.split(":")[0])
+    parser = argparse.ArgumentParser(prog="unsupjax tables", description=__doc__.split(":")[0])
     commands = parser.add_subparsers(required=True, metavar="{fit,sample,report,try}")
     defaults = tables.Settings()._asdict()
 
