@@ -10,7 +10,7 @@ On scikit-learn's breast cancer data as such a file, seed 0, 114 of 569 rows hel
 beside other work. Gradient boosting tells synthetic from held-out rows with an area of .622 under the ROC curve (.5 is
 best); trained on synthetic rows it predicts the class with a macro F1 of .939, on the real ones .952; no row is a copy.
 
-The same model from CSV to CSV: `python -m unsupjax.tables`.
+The same model from CSV to CSV: `unsupjax tables`.
 """
 
 from unsupjax.config import experiment

@@ -1,5 +1,6 @@
 """What holds for every source: splits, standardisation, one-class learning, errors in the arguments."""
 
+import gzip
 import inspect
 
 import numpy as np
@@ -219,3 +220,21 @@ def test_every_user_option_has_a_plain_default():
 )
 def test_labels_that_differ_are_different_classes(table, labels, names):
     assert open_source(table(X=table.x, y=labels[table.y])).label_names == names
+
+
+def test_plain_paths_say_what_they_hold(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = "a,b\n" + "".join(f"{i},{i / 2}\n" for i in range(20))
+    (tmp_path / "t.csv").write_text(rows)
+    with gzip.open(tmp_path / "t.csv.gz", "wt") as file:
+        file.write(rows)
+    np.save(tmp_path / "t.npy", np.arange(40.0).reshape(20, 2))
+    (tmp_path / "digits").mkdir()  # the word stays the data set
+    for path in ("t.csv", "t.csv.gz", "t.npy"):
+        assert len(open_source(path).train) == 16
+    assert open_source("digits").kind.shape == (8, 8, 1)
+    (tmp_path / "t.dat").write_text(rows)
+    with pytest.raises(UserError, match=r"no suffix that says what it holds; .* say it: csv:t.dat"):
+        open_source("t.dat")
+    with pytest.raises(UserError, match="no such file or folder"):
+        open_source("nothing.csv")

@@ -133,9 +133,7 @@ def _write_rows(path: str, writer: type, rows: Sequence[Mapping[str, Any]]) -> N
     columns = {name: [row[name] for row in rows] for name in rows[0]}
     of_numbers = lambda column: all(isinstance(v, int | float) or v == "" for v in column)
     columns = {
-        name: [None if v == "" else v for v in column]
-        if of_numbers(column)
-        else list(map(str, column))
+        name: [None if v == "" else v for v in column] if of_numbers(column) else list(map(str, column))
         for name, column in columns.items()
     }
     with output.opened(path, writer) as file:

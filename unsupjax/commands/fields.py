@@ -65,7 +65,9 @@ def _told(title: str, name: str, made: Any) -> str:
             lines.append(textwrap.indent(textwrap.fill(text, 100), "      "))
     if title == "method":
         taken = ", ".join(configs.sections_of(name))
-        lines.append(f"  sections: {taken}; see `unsupjax fields mlp` and the like, and {', '.join(SECTIONS)}")
+        lines.append(
+            f"  sections: {taken}; see `unsupjax fields mlp` and the like, and {', '.join(SECTIONS)}"
+        )
     return "\n".join(lines)
 
 

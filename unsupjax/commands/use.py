@@ -17,7 +17,8 @@ from unsupjax import arrays
 from unsupjax.commands import output
 from unsupjax.commands.arguments import add_processes, start_processes
 from unsupjax.data.kinds import Arrays, Table
-from unsupjax.data.stream import ALL, Block, Stream, is_columns, open_stream, rows_of, source_of
+from unsupjax.data.source import source_of
+from unsupjax.data.stream import ALL, Block, Stream, is_columns, open_stream, rows_of
 from unsupjax.errors import UserError
 from unsupjax.model import Model, load
 from unsupjax.parallel.processes import is_primary, share, together

@@ -1,5 +1,6 @@
 """Files, here or in a cloud."""
 
+import gzip
 import os
 from typing import BinaryIO
 
@@ -10,14 +11,15 @@ def is_remote(path: str) -> bool:
 
 
 def opened(path: str | os.PathLike) -> BinaryIO:
-    """A file, open for reading bytes: a local path, or one that `etils.epath` or fsspec can open.
+    """A file, open for reading bytes: a local path, unpacked where it is .gz, or one that `etils.epath` or fsspec can
+    open.
 
     Raises:
         OSError: it cannot be opened, or what its scheme needs is not installed.
     """
     path = os.fspath(path)
     if not is_remote(path):
-        return open(path, "rb")
+        return gzip.open(path) if path.endswith(".gz") else open(path, "rb")
     try:
         if path.startswith("gs://"):
             from etils import epath

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from unsupjax.data.files import is_remote
 from unsupjax.data.kinds import Arrays, Images, Kind, Table, images
 from unsupjax.data.kinds import table as tables
 from unsupjax.data.members import CHANGED, Members, members, rejoined
@@ -16,6 +17,7 @@ from unsupjax.data.pictures import ALPHAS
 from unsupjax.data.sources.columnar import open_arrow, open_parquet
 from unsupjax.data.sources.csv import open_csv
 from unsupjax.data.sources.digits import open_digits
+from unsupjax.data.sources.folder import SUFFIXES as PICTURES
 from unsupjax.data.sources.folder import open_folder
 from unsupjax.data.sources.npz import open_npy, open_npz
 from unsupjax.data.sources.tar import open_tar
@@ -38,6 +40,11 @@ SOURCES = {
 }
 _NUMBER = re.compile(r"-?\d+")  # the name of a class of whole numbers
 DOWNLOADS = ("tfds",)  # what may fetch and prepare its data first: one process does, the others wait
+
+SUFFIXES = {
+    ".csv": "csv", ".tsv": "csv", ".txt": "csv", ".parquet": "parquet", ".arrow": "arrow", ".npy": "npy",
+    ".npz": "npz", ".tar": "tar",
+}  # fmt: skip
 
 
 class Source(NamedTuple):
@@ -155,7 +162,7 @@ def open_source(
     Raises:
         UserError: a source that does not exist, cannot be read or does not suit the arguments.
     """
-    form, path = form_of(source)
+    form, path = form_of(source_of(source))
     if not 0 <= holdout < 1:
         raise UserError(f"config.data.holdout={holdout} must be a fraction: at least 0 and less than 1")
     if not 0 <= unreadable < 1:
@@ -220,6 +227,38 @@ def open_source(
     return Source(source, kind, _stored(kind, train), _stored(kind, test), parts.label_names, normal, found)
 
 
+def source_of(text: str) -> str:
+    """A source string: as it is, or of a plain path by its suffix and by what a folder holds.
+
+    Raises:
+        UserError: a file of no known form.
+    """
+    form, _, _ = text.partition(":")
+    if form in SOURCES:  # "digits" too, whatever folder may have that name
+        return text
+    path = os.path.expanduser(text)
+    suffix = os.path.splitext(path.lower().removesuffix(".gz"))[1]
+    if os.path.isdir(path):
+        return f"{_form_of_folder(path)}:{path}"
+    if suffix in SUFFIXES and (is_remote(path) or os.path.exists(path)):
+        return f"{SUFFIXES[suffix]}:{path}"
+    if suffix in PICTURES and os.path.isfile(path):
+        return f"folder:{path}"
+    if not os.path.exists(path):
+        return text
+    raise UserError(
+        f"{text} has no suffix that says what it holds; {nearest(suffix, SUFFIXES)}, pictures, or say it: csv:{text}"
+    )
+
+
+def _form_of_folder(path: str) -> str:
+    for _, _, names in os.walk(path):
+        for suffix in (".parquet", ".arrow", ".tar"):
+            if any(name.endswith(suffix) for name in names):
+                return SUFFIXES[suffix]
+    return "folder"
+
+
 def downloads(source: str) -> bool:
     """Whether opening it may fetch data first."""
     return source.partition(":")[0] in DOWNLOADS
@@ -230,8 +269,8 @@ def form_of(source: str) -> tuple[str, str]:
     form, _, path = source.partition(":")
     if form not in SOURCES:
         raise UserError(
-            f"config.data.source={source!r} has an unknown kind {form!r}; {nearest(form, SOURCES)}; "
-            f"a source is 'digits' or KIND:PATH, for example 'tfds:mnist' or 'folder:photos'"
+            f"config.data.source={source!r}: there is no such file or folder, and no kind {form!r}; "
+            f"{nearest(form, SOURCES)}; a source is a path, 'digits' or KIND:PATH, for example 'tfds:mnist'"
         )
     if bool(path) == (form == "digits"):
         usual = (

@@ -15,20 +15,15 @@ import numpy as np
 
 from unsupjax.data import delimited
 from unsupjax.data.columns import NOT_OBSERVED
-from unsupjax.data.files import is_remote
 from unsupjax.data.kinds import Images, Kind, Table
 from unsupjax.data.kinds.columns import Category, Column
 from unsupjax.data.pictures import UnreadableImage, decode_image
 from unsupjax.data.skipped import Skipped
-from unsupjax.data.source import SOURCES, form_of, options_of
+from unsupjax.data.source import SOURCES, form_of, options_of, source_of
 from unsupjax.data.sources import columnar, folder, frames, tar
 from unsupjax.data.splits import Split
 from unsupjax.errors import UserError, nearest
 
-SUFFIXES = {
-    ".csv": "csv", ".tsv": "csv", ".txt": "csv", ".parquet": "parquet", ".arrow": "arrow", ".npy": "npy",
-    ".npz": "npz", ".tar": "tar",
-}  # fmt: skip
 ALL = "all"  # of the columns, kept
 
 
@@ -62,40 +57,6 @@ class Stream(NamedTuple):
     carried: tuple[str, ...]
     length: int | None
     blocks: Callable[[int, int, int], Iterator[Block]]
-
-
-def source_of(text: str) -> str:
-    """A source string: as it is, or of a plain path by its suffix and by what a folder holds.
-
-    Raises:
-        UserError: no such file, or one of no known form.
-    """
-    form, _, _ = text.partition(":")
-    if form in SOURCES and not os.path.exists(text):
-        return text
-    path = os.path.expanduser(text)
-    suffix = os.path.splitext(path)[1].lower()
-    if os.path.isdir(path):
-        return f"{_form_of_folder(path)}:{path}"
-    if suffix in SUFFIXES and (is_remote(path) or os.path.exists(path)):
-        return f"{SUFFIXES[suffix]}:{path}"
-    if suffix in folder.SUFFIXES and os.path.isfile(path):
-        return f"folder:{path}"
-    if not os.path.exists(path):
-        raise UserError(
-            f"there is no file or folder {text}, and no source of that form; {nearest(form, SOURCES)}"
-        )
-    raise UserError(
-        f"{text} has no suffix that says what it holds; {nearest(suffix, SUFFIXES)}, pictures, or say it: csv:{text}"
-    )
-
-
-def _form_of_folder(path: str) -> str:
-    for _, _, names in os.walk(path):
-        for suffix in (".parquet", ".arrow", ".tar"):
-            if any(name.endswith(suffix) for name in names):
-                return SUFFIXES[suffix]
-    return "folder"
 
 
 def open_stream(text: str, kind: Kind, options: Mapping[str, Any], keep: Sequence[str] = ()) -> Stream:

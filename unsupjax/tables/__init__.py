@@ -1,6 +1,6 @@
 """A GAN for tables of mixed types, the baselines that it must beat, and the report that compares them.
 
-    python -m unsupjax.tables try DATA.csv --target COLUMN
+    unsupjax tables try DATA.csv --target COLUMN
 
 or, in Python,
 

@@ -41,7 +41,7 @@ def load(path: str | pathlib.Path) -> TableGAN:
     """
     values, description = arrays.load(path)
     if description.get("kind") != _KIND:
-        raise UserError(f"{path} holds no model of a table; `python -m unsupjax.tables fit` writes one")
+        raise UserError(f"{path} holds no model of a table; `unsupjax tables fit` writes one")
     if "rows" not in description:
         raise UserError(f"{path} holds a model of an earlier version of unsupjax; fit the model again")
     try:
