@@ -117,7 +117,7 @@ class AutoEncoder(_Decoding, Coder):
         hidden=(128,),
         activation="relu",
         likelihood="squared_error",
-        learning_rate=1e-3,
+        learning_rate=3e-3,
         max_iter=None,
         batch_size=128,
         standardise=True,
@@ -246,7 +246,7 @@ class SimCLR(Coder):
 
     Args:
         hidden: widths of the encoder's layers, of which the last is K, the numbers of a code; of pictures, channels of
-            its convolutions. None: (256, 256, 256, 256), of pictures (32, 64, 128).
+            its convolutions. None: (256, 256), of pictures (32, 64, 128).
         projection: widths of the projector, which training alone uses.
         image_shape: (H, W, C), where each row is a picture with values in [0, 1]; None: rows of a table.
         augment: the views of pictures, a name of `unsupjax.augment.POLICIES`; None: "glyphs" for one channel, else
@@ -316,6 +316,8 @@ class SimCLR(Coder):
         super()._begin(x)
 
     def _check(self, rows, method):
+        if len(rows) < 2:
+            raise UserError("SimCLR tells each row from others: give at least 2, and not n_samples=1")
         if self.image_shape is not None and not 0 <= rows.min() <= rows.max() <= 1:
             raise UserError(
                 f"pictures have values in [0, 1], and these reach from {rows.min():.3g} to {rows.max():.3g}; divide "
@@ -325,7 +327,7 @@ class SimCLR(Coder):
     @property
     def _widths(self):
         if self.hidden is None:
-            return (256, 256, 256, 256) if self.image_shape is None else (32, 64, 128)
+            return (256, 256) if self.image_shape is None else (32, 64, 128)
         return tuple(self.hidden)
 
     @property

@@ -30,6 +30,7 @@ class Programs(NamedTuple):
     Attributes:
         method: the method.
         init: `(key, batch) -> State`.
+        abstract: `() -> State`, the shapes and dtypes of State, whose key is a plain array.
         train: `(State, data [N, ...], order [T, B], steps) -> (State, losses [T])`: the first `steps` of T steps.
         encode: `(State, x) -> codes`.
         decode: `(State, codes) -> x`.
@@ -40,6 +41,7 @@ class Programs(NamedTuple):
 
     method: Method
     init: Callable
+    abstract: Callable
     train: Callable
     encode: Callable
     decode: Callable
@@ -59,6 +61,11 @@ def programs(make: Callable, shape: tuple[int, ...], steps: int, settings: tuple
         settings: pairs of a name and a value.
     """
     method = make(shape, steps, **dict(settings))
+
+    @functools.cache
+    def abstract():
+        made = lambda: _plain(method.init(jax.random.key(0), jnp.zeros((2, *shape))))
+        return jax.eval_shape(made)
 
     def loop(state, data, order, steps):
         def body(i, carry):
@@ -89,6 +96,7 @@ def programs(make: Callable, shape: tuple[int, ...], steps: int, settings: tuple
     return Programs(
         method,
         jax.jit(method.init),
+        abstract,
         one_by_one if len(shape) == 3 else jax.jit(loop),
         jax.jit(method.encode),
         jax.jit(method.decode) if method.decode else None,
@@ -100,22 +108,22 @@ def programs(make: Callable, shape: tuple[int, ...], steps: int, settings: tuple
 
 def packed(state: Any) -> np.ndarray:
     """A State as one array of 32-bit words, uint32 `[M]`: its arrays one after another."""
-    plain = state._replace(key=jax.random.key_data(state.key))
-    return np.concatenate([np.asarray(leaf).ravel().view(np.uint32) for leaf in jax.tree.leaves(plain)])
+    return np.concatenate(
+        [np.asarray(leaf).ravel().view(np.uint32) for leaf in jax.tree.leaves(_plain(state))]
+    )
 
 
-def unpacked(words: np.ndarray, init: Callable, shape: tuple[int, ...]) -> Any:
-    """The State of these words, shaped as `init` makes it of inputs of that shape.
+def _plain(state: Any) -> Any:
+    return state._replace(key=jax.random.key_data(state.key))
+
+
+def unpacked(words: np.ndarray, abstract: Any) -> Any:
+    """The State of these words, shaped as `abstract` is.
 
     Raises:
         UserError: they are those of another network.
     """
-
-    def plain():
-        state = init(jax.random.key(0), jnp.zeros((2, *shape)))
-        return state._replace(key=jax.random.key_data(state.key))
-
-    leaves, tree = jax.tree.flatten(jax.eval_shape(plain))
+    leaves, tree = jax.tree.flatten(abstract)
     ends = np.cumsum([math.prod(leaf.shape) for leaf in leaves])
     if words.shape != (ends[-1],):
         raise UserError(
@@ -151,8 +159,9 @@ class Network(BaseEstimator, Saved):
         return self.standardise
 
     def _programs(self, steps: int = 0) -> Programs:
-        settings = {k: tuple(v) if isinstance(v, list) else v for k, v in self._settings().items()}
-        return programs(type(self)._make, self._shape(self.n_features_in_), steps, tuple(settings.items()))
+        hashable = lambda v: tuple(np.asarray(v).tolist()) if isinstance(v, list | np.ndarray) else v
+        settings = tuple((name, hashable(value)) for name, value in self._settings().items())
+        return programs(type(self)._make, self._shape(self.n_features_in_), steps, settings)
 
     def _rows(self, x: Any, reset: bool) -> np.ndarray:
         return validate_data(self, x, reset=reset, dtype=[np.float64, np.float32])
@@ -197,13 +206,14 @@ class Network(BaseEstimator, Saved):
         fresh = lambda: found.init(jax.random.key(self.seed_), data[:2])
         state = self._state(found) if self.n_iter_ else fresh()
         losses = [self.loss_curve_]
+        # Positions in a stream of shuffled epochs; a later call begins an epoch that no earlier one had.
+        positions = self.n_iter_ * len(x) + np.arange(steps * size)
+        order = example_order(positions.reshape(steps, size), len(x), self.seed_)
         for first in range(0, steps, _STEPS):
-            # Positions in a stream of shuffled epochs; a later call begins an epoch that no earlier one had.
-            positions = self.n_iter_ * len(x) + np.arange(first * size, (first + _STEPS) * size)
-            order = example_order(positions.reshape(_STEPS, size), len(x), self.seed_)
-            count = min(_STEPS, steps - first)
-            state, loss = found.train(state, data, order, count)
-            losses.append(np.asarray(loss)[:count])
+            block = order[first : first + _STEPS]
+            filled = np.pad(block, ((0, _STEPS - len(block)), (0, 0)))
+            state, loss = found.train(state, data, filled, len(block))
+            losses.append(np.asarray(loss)[: len(block)])
         self.loss_curve_ = np.concatenate(losses)
         finite = np.isfinite(self.loss_curve_)
         if not finite.all():
@@ -228,7 +238,7 @@ class Network(BaseEstimator, Saved):
             )
 
     def _state(self, found: Programs) -> Any:
-        return unpacked(self.state_, found.init, self._shape(self.n_features_in_))
+        return unpacked(self.state_, found.abstract())
 
     def _apply(self, name: str, x: np.ndarray, *after: Any) -> np.ndarray:
         """A function of State and rows `[N, ...]`, some rows at a time, in one of few lengths."""
