@@ -86,17 +86,26 @@ def test_reconstructions_are_far_nearer_than_the_mean(images):
 
 
 def test_the_network_is_that_of_the_method(rows):
-    """Three steps of the library's method on standardised rows, in the order of a run's feed."""
-    fitted = AutoEncoder(2, **SMALL).fit(rows)
+    """Steps of the library's method on standardised rows in the order of a run's feed: of a fit, and of two passes."""
     x = ((rows - rows.mean(axis=0)) / rows.std(axis=0)).astype(np.float32)
-    tx = optimizers.OPTIMIZERS["adam"](optimizers.cosine(3e-3, 3))
     networks = models.MLPEncoder((4,)), models.MLPDecoder((6,), (4,))
-    method = methods.autoencoder(*networks, tx, latent_dim=2, likelihood="squared_error")
-    state = method.init(jax.random.key(fitted.seed_), x[:2])
-    for index in example_order(np.arange(48).reshape(3, 16), len(x), fitted.seed_):
-        state, metrics = jax.jit(method.step)(state, x[index])
-    np.testing.assert_allclose(fitted.transform(rows), method.encode(state, x), rtol=1e-3, atol=1e-4)
-    np.testing.assert_allclose(fitted.loss_curve_[-1], metrics["loss"], rtol=1e-4)
+
+    def steps(schedule, state, n, first, count):
+        tx = optimizers.OPTIMIZERS["adam"](schedule)
+        method = methods.autoencoder(*networks, tx, latent_dim=2, likelihood="squared_error")
+        state = method.init(jax.random.key(fitted.seed_), x[:2]) if state is None else state
+        positions = first + np.arange(16 * count).reshape(count, 16)
+        for index in example_order(positions, n, fitted.seed_):
+            state, metrics = jax.jit(method.step)(state, x[index])
+        np.testing.assert_allclose(fitted.transform(rows), method.encode(state, x), rtol=1e-3, atol=1e-3)
+        np.testing.assert_allclose(fitted.loss_curve_[-1], metrics["loss"], rtol=1e-4)
+        return state
+
+    fitted = AutoEncoder(2, **SMALL).fit(rows)
+    state = steps(optimizers.cosine(3e-3, 3), None, 300, 0, 3)
+    for taken in (3, 5):
+        fitted.partial_fit(rows[:32])
+        state = steps(lambda count: 3e-3, state, 32, taken * 32, 2)
 
 
 @pytest.mark.parametrize("estimator", TINY, ids=named)
