@@ -67,14 +67,6 @@ def programs(make: Callable, shape: tuple[int, ...], steps: int, settings: tuple
         made = lambda: _plain(method.init(jax.random.key(0), jnp.zeros((2, *shape))))
         return jax.eval_shape(made)
 
-    def loop(state, data, order, steps):
-        def body(i, carry):
-            state, losses = carry
-            state, metrics = method.step(state, data[order[i]])
-            return state, losses.at[i].set(metrics["loss"])
-
-        return jax.lax.fori_loop(0, steps, body, (state, jnp.zeros(len(order))))
-
     def error(state, x):
         apart = x - method.decode(state, method.encode(state, x))
         return jnp.square(apart).reshape(len(x), -1).sum(axis=1)
@@ -82,28 +74,44 @@ def programs(make: Callable, shape: tuple[int, ...], steps: int, settings: tuple
     def log_prob(state, x, key, n):
         return jax.vmap(lambda row: method.log_prob(state, key, row[None], n)[0])(x)
 
-    step = jax.jit(lambda state, data, index: method.step(state, data[index]))
-
-    def one_by_one(
-        state, data, order, steps
-    ):  # XLA:CPU runs gradients of convolutions inside a loop far slower
-        losses = []
-        for index in order[:steps]:
-            state, metrics = step(state, data, index)
-            losses.append(metrics["loss"])
-        return state, jnp.stack(losses)
-
     return Programs(
         method,
         jax.jit(method.init),
         abstract,
-        one_by_one if len(shape) == 3 else jax.jit(loop),
+        _one_by_one(method) if len(shape) == 3 else _in_a_loop(method),
         jax.jit(method.encode),
         jax.jit(method.decode) if method.decode else None,
         jax.jit(method.sample, static_argnums=2) if method.sample else None,
         jax.jit(error),
         jax.jit(log_prob, static_argnums=3),
     )
+
+
+def _in_a_loop(method: Method) -> Callable:
+    @jax.jit
+    def train(state, data, order, steps):
+        def body(i, carry):
+            state, losses = carry
+            state, metrics = method.step(state, data[order[i]])
+            return state, losses.at[i].set(metrics["loss"])
+
+        return jax.lax.fori_loop(0, steps, body, (state, jnp.zeros(len(order))))
+
+    return train
+
+
+def _one_by_one(method: Method) -> Callable:
+    """For convolutions, whose gradients XLA:CPU runs far slower inside a loop."""
+    step = jax.jit(lambda state, data, index: method.step(state, data[index]))
+
+    def train(state, data, order, steps):
+        losses = []
+        for index in order[:steps]:
+            state, metrics = step(state, data, index)
+            losses.append(metrics["loss"])
+        return state, jnp.stack(losses)
+
+    return train
 
 
 def packed(state: Any) -> np.ndarray:

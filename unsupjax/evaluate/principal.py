@@ -52,11 +52,11 @@ def components(x: Any, width: int) -> Components | None:
         return None
     shift, total, square = None, np.zeros(d), np.zeros((d, d))
     for part in chunks(x):
-        rows = part.reshape(len(part), d).astype(np.float64)
+        rows = part.reshape(len(part), d).astype(np.float32)
         # About the mean of the first inputs, so that little is lost where inputs are far from zero.
         shift = rows.mean(axis=0) if shift is None else shift
         rows -= shift
-        total += rows.sum(axis=0)
+        total += rows.sum(axis=0, dtype=np.float64)
         square += rows.T @ rows
     if not np.isfinite(total).all():
         return None
