@@ -7,9 +7,9 @@ back in the dtype of the data.
 """
 
 from unsupjax.estimators.anomaly import AnomalyDetector as AnomalyDetector
-from unsupjax.estimators.coders import VAE as VAE
-from unsupjax.estimators.coders import AutoEncoder as AutoEncoder
-from unsupjax.estimators.coders import SimCLR as SimCLR
+from unsupjax.estimators.autoencoders import VAE as VAE
+from unsupjax.estimators.autoencoders import AutoEncoder as AutoEncoder
 from unsupjax.estimators.dbscan import DBSCAN as DBSCAN
 from unsupjax.estimators.kmeans import KMeans as KMeans
+from unsupjax.estimators.simclr import SimCLR as SimCLR
 from unsupjax.estimators.som import SOM as SOM
