@@ -4,9 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from sklearn.decomposition import PCA
 
 from unsupjax.errors import UserError
 from unsupjax.evaluate import JUDGES, anomaly, jacobian, likelihood, reconstruction
+from unsupjax.evaluate.principal import components
+from unsupjax.evaluate.subject import chunks
+from unsupjax.methods.base import Method
 
 
 def loop_errors(subject):
@@ -26,8 +30,47 @@ def test_reconstruction_is_the_mean_over_examples_and_elements(subject):
     assert scores == {
         "reconstruction_mse": pytest.approx(loop_errors(subject).mean() / 16, rel=1e-5),
         "train_mean_mse": pytest.approx(trivial, rel=1e-5),
+        "pca_mse": pytest.approx(scores["reconstruction_mse"], rel=1e-5),  # the method is PCA
     }
     assert scores["reconstruction_mse"] < 0.9 * scores["train_mean_mse"]
+
+
+def wide(subject, train, test, width):
+    """Inputs `[N, D]` with codes of a width."""
+    codes = np.zeros((len(test), width), np.float32)
+    rows = Method(None, None, lambda s, x: x, lambda s, z: 0.9 * z)
+    return subject._replace(x_train=train, x_test=test, z_test=codes, method=rows)
+
+
+@pytest.mark.parametrize(("n", "d", "width"), [(90, 16, 1), (90, 16, 15), (12, 30, 20), (400, 5, 3)])
+def test_pca_is_scikit_learns(subject, n, d, width, monkeypatch):
+    rng = np.random.default_rng(d)
+    mix = rng.normal(size=(d, d))
+    train, test = ((rng.normal(size=(m, d)) @ mix + 100).astype(np.float32) for m in (n, 40))
+    twin = PCA(min(width, n - 1, d), svd_solver="full").fit(train.astype(float))
+    expected = np.mean((test - twin.inverse_transform(twin.transform(test))) ** 2)
+    monkeypatch.setitem(chunks.__globals__, "_CHUNK_BYTES", 4 * d * 7)  # seven rows at a time
+    scores = reconstruction(wide(subject, train, test, width))
+    assert scores["pca_mse"] == pytest.approx(expected, rel=1e-5)
+    found = components(train, width)
+    np.testing.assert_allclose(np.abs(found.codes(test)), np.abs(twin.transform(test)), rtol=1e-3, atol=1e-2)
+
+
+def test_pca_of_a_code_as_wide_as_the_input_errs_nowhere(subject):
+    train, test = np.random.default_rng(0).normal(size=(2, 50, 4)).astype(np.float32)
+    assert reconstruction(wide(subject, train, test, 4))["pca_mse"] == 0
+    assert reconstruction(wide(subject, train, test, 9))["pca_mse"] == 0
+
+
+@pytest.mark.parametrize("split", ["x_train", "x_test"])
+def test_pca_of_missing_entries_or_of_wide_inputs_is_not_reported(subject, split, monkeypatch):
+    train, test = np.random.default_rng(0).normal(size=(2, 50, 4)).astype(np.float32)
+    whole = wide(subject, train, test, 2)
+    holed = getattr(whole, split).copy()
+    holed[3, 1] = np.nan
+    assert set(reconstruction(whole._replace(**{split: holed}))) == {"reconstruction_mse", "train_mean_mse"}
+    monkeypatch.setattr("unsupjax.evaluate.principal.WIDEST", 3)
+    assert "pca_mse" not in reconstruction(whole)
 
 
 def test_a_reconstruction_of_another_shape_is_an_error(subject):

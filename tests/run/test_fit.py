@@ -159,6 +159,7 @@ def test_an_evaluator_that_fails_and_a_figure_that_cannot_be_drawn_cost_the_othe
     assert set(json.loads((folder / "evaluation.json").read_text())) == {
         "reconstruction_mse",
         "train_mean_mse",
+        "pca_mse",
     }
     assert (folder / "figures" / "reconstructions.png").exists()
     assert "the figure 'pca' is left out: a library's $words$\n" in capsys.readouterr().err
@@ -242,7 +243,7 @@ def test_without_labels_what_needs_them_is_left_out_and_said(tmp_path, capsys):
         evaluate={"run": ("reconstruction", "knn"), "figures": ("scores", "reconstructions")},
     )
     results = fit(config, tmp_path / "run")
-    assert set(results) == {"reconstruction_mse", "train_mean_mse"}
+    assert set(results) == {"reconstruction_mse", "train_mean_mse", "pca_mse"}
     assert "has no labels: knn, scores left out" in capsys.readouterr().out
     figures = {p.name for p in (tmp_path / "run" / "figures").iterdir()}
     assert figures == {"learning_curves.png", "reconstructions.png"}

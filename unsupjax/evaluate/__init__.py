@@ -49,6 +49,8 @@ from unsupjax.evaluate.representation.linear_probe import linear_probe as linear
 from unsupjax.evaluate.representation.linear_probe_augmented import (
     linear_probe_augmented as linear_probe_augmented,
 )
+from unsupjax.evaluate.representation.neighbours import check as check_kept_neighbours
+from unsupjax.evaluate.representation.neighbours import neighbours as neighbours
 from unsupjax.evaluate.representation.rank_me import rank_me as rank_me
 from unsupjax.evaluate.require import check_images as check_images
 from unsupjax.evaluate.subject import Subject as Subject
@@ -63,6 +65,8 @@ from unsupjax.evaluate.synthesis.modes import modes as modes
 from unsupjax.evaluate.synthesis.reference import check as check_encoder
 from unsupjax.evaluate.synthesis.synthetic_table import check as check_table
 from unsupjax.evaluate.synthesis.synthetic_table import synthetic_table as synthetic_table
+from unsupjax.evaluate.synthesis.train_on_samples import check as check_counts
+from unsupjax.evaluate.synthesis.train_on_samples import train_on_samples as train_on_samples
 
 PICTURES = ("images", "arrays")  # whose shape may be a picture's
 
@@ -84,10 +88,17 @@ JUDGES = {
     "linear_probe_augmented": Judge(linear_probe_augmented, ("labels", "train labels"), kinds=PICTURES),
     "memorisation": Judge(memorisation, ("sample",), check=check_encoder),
     "modes": Judge(modes, ("labels", "train labels", "sample")),
+    "neighbours": Judge(neighbours, check=check_kept_neighbours),
     "rank_me": Judge(rank_me),
     "reconstruction": Judge(reconstruction, ("decode",)),
     "som": Judge(som, ("map",)),
     "synthetic_table": Judge(synthetic_table, ("sample",), kinds=("table",), check=check_table),
+    "train_on_samples": Judge(
+        train_on_samples,
+        ("labels", "train labels", "sample", "conditional"),
+        kinds=("images", "table", "arrays"),
+        check=check_counts,
+    ),
 }
 
 FIGURES = {  # no name of an evaluator: both have their arguments in `config.evaluate`

@@ -61,8 +61,10 @@ class Judge(NamedTuple):
                 f"data of the kind {' or '.join(self.kinds)}, and this is {kind.name} of shape {kind.shape}",
                 "choose such data",
             )
-        for function in set(self.needs) - OF_DATA:
-            require.function(method, function, name)
+        for need in set(self.needs) - OF_DATA:
+            require.conditional(method, name) if need == "conditional" else require.function(
+                method, need, name
+            )
         if facts.label_names is not None:
             self._refuse_labels(name, facts)
         elif OF_DATA & set(self.needs):

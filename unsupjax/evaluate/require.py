@@ -47,6 +47,17 @@ def function(method: "Method", name: str, user: str) -> Callable:
     return fn
 
 
+def conditional(method: "Method", user: str) -> int:
+    """How many classes the method models, whose samples are then of known classes."""
+    if not method.wants.labels:
+        raise missing(
+            user,
+            "a model of classes, and this one sees no labels",
+            "set config.method.labels to the number of classes, of a method that has it",
+        )
+    return method.wants.labels
+
+
 def package(name: str, user: str) -> None:
     """Raises the `UserError` of a Python package that is not installed, with the command that installs it."""
     if importlib.util.find_spec(name) is None:

@@ -1,5 +1,6 @@
 """Held-out reconstruction error."""
 
+import math
 from collections.abc import Callable
 
 import chex
@@ -7,15 +8,19 @@ import jax.numpy as jnp
 import numpy as np
 
 from unsupjax.evaluate import require
+from unsupjax.evaluate.principal import components
 from unsupjax.evaluate.subject import Subject, chunks, lasting, map_batches
 
 
 def reconstruction(subject: Subject) -> dict[str, float]:
-    """Held-out error of reconstruction per element, beside that of a constant.
+    """Held-out error of reconstruction per element, beside that of PCA and that of a constant.
 
     `reconstruction_mse` is the mean over test examples and their elements of `(x - decode(encode(x)))^2`, in
     squared units of the input; `train_mean_mse` is the same with the mean training input in place of the
-    reconstruction: what a method that learns nothing reaches. Missing entries (NaN) are left out.
+    reconstruction: what a method that learns nothing reaches. Missing entries (NaN) are left out. `pca_mse` is the
+    same with as many principal components of the training inputs as a code has numbers (0 where it has one for each
+    element): what a linear code of that width reaches. It is not reported where entries are missing, nor of inputs of
+    more than 4096 elements, whose covariance would fill the memory; the training inputs are read some at a time.
 
     Raises:
         UserError: the method has no decoder.
@@ -26,10 +31,14 @@ def reconstruction(subject: Subject) -> dict[str, float]:
     mean = np.divide(total, count, out=np.full(np.shape(total), np.nan), where=count > 0)
     sums = [_from_mean(x, mean) for x in chunks(subject.x_test)]
     observed, from_mean, compared = map(sum, zip(*sums, strict=True))
-    return {
+    results = {
         "reconstruction_mse": float(errors.sum(dtype=np.float64) / observed),
         "train_mean_mse": float(from_mean / compared),
     }
+    whole = observed == math.prod(subject.x_test.shape) and (count == len(subject.x_train)).all()
+    if whole and (found := components(subject.x_train, subject.z_test.shape[1])) is not None:
+        results["pca_mse"] = sum(map(found.squared_error, chunks(subject.x_test))) / observed
+    return results
 
 
 def _from_mean(x: np.ndarray, mean: np.ndarray) -> tuple[int, float, int]:

@@ -96,6 +96,14 @@ def drawn(subject: Subject, n: int, user: str) -> np.ndarray:
     return samples
 
 
+def drawn_classes(n: int, labels: int) -> np.ndarray:
+    """The class of each of the n samples that `drawn` gives of a method of so many classes, int `[n]`.
+
+    Sample i of each batch is of class i mod labels.
+    """
+    return np.arange(n) % min(n, _BATCH) % labels
+
+
 def _noise(key: jax.Array, x: np.ndarray) -> np.ndarray:
     """Normal noise `[N, ...]` with the mean and standard deviation of each element of x, within its range."""
     noise = np.asarray(jax.random.normal(key, x.shape))
