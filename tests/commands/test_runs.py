@@ -180,7 +180,7 @@ def test_runs_side_by_side(runs, unsup, tmp_path):
         "compare", *names, "--sort=-reconstruction_mse", "--csv=c.csv", "--parquet=c.parquet", "--html=c.html"
     )
     lines = said.splitlines()
-    assert lines[0].split() == ["run", "method.latent_dim", "seed", "reconstruction_mse", "train_mean_mse"]
+    assert lines[0].split() == ["run", "method.latent_dim", "seed", "reconstruction_mse", "train_mean_mse", "pca_mse"]
     assert [line.split()[0] for line in lines[1:4]] == [str(n) for n in sorted(names, key=found.get)]
     assert re.search(r"^3 +2 +0\.\d+ ± 0\.\d+", said, re.M)  # two seeds of width 3
     rows = [line.split(",") for line in (tmp_path / "c.csv").read_text().splitlines()]
@@ -196,7 +196,7 @@ def test_runs_side_by_side(runs, unsup, tmp_path):
 
 
 def test_a_page_of_a_run_needs_no_network(runs, unsup, tmp_path):
-    assert unsup("report", runs / "seed2", "--html=r.html") == "r.html: 2 results, 0 figures\n"
+    assert unsup("report", runs / "seed2", "--html=r.html") == "r.html: 3 results, 0 figures\n"
     page = (tmp_path / "r.html").read_text()
     assert "http" not in page and "<script" not in page and page.count("<svg") >= 2
     for told in ("reconstruction_mse", "loss", "config.method.latent_dim", "autoencoder on digits", "jax"):
