@@ -84,7 +84,7 @@ def text(card: Card) -> str:
         "",
         f"Out: {card.outputs}",
     ]
-    lines += ["", "## What the run reached", ""]
+    lines += ["", "## What the run reached at its end", ""]
     if card.results:
         lines += ["| | |", "|---|---|"]
         lines += [f"| {_cell(name)} | {_number(value)} |" for name, value in card.results.items()]

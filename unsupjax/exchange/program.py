@@ -64,21 +64,16 @@ def stablehlo(fn: Callable, example: jax.ShapeDtypeStruct, path: pathlib.Path) -
     [b] = export.symbolic_shape("b")
     batch = jax.ShapeDtypeStruct((b, *example.shape), example.dtype)
     faults = []
-    for form in (fn, _each(fn)):
+    # A function that asks how many examples there are has a form as one of each example on its own.
+    for form in (fn, jax.vmap(lambda x: fn(x[None])[0])):
         try:
-            made = export.export(jax.jit(form), platforms=PLATFORMS)(batch)
-            path.write_bytes(made.serialize())
-            return
-        except OSError:
-            raise
+            made = export.export(jax.jit(form), platforms=PLATFORMS)(batch).serialize()
         except Exception as error:  # what cannot be traced or lowered raises anything
             faults.append(first_line(error))
-    raise UserError(f"it has no form as a StableHLO program for any number of examples: {faults[0]}")
-
-
-def _each(fn: Callable) -> Callable:
-    """`fn` of each example: for one that asks how many there are, which a program for any number does not know."""
-    return jax.vmap(lambda x: fn(x[None])[0])
+            continue
+        path.write_bytes(made)
+        return
+    raise UserError(f"it has no form as a StableHLO program for any number of examples ({faults[0]})")
 
 
 def onnx(fn: Callable, example: jax.ShapeDtypeStruct, path: pathlib.Path) -> float:
