@@ -30,7 +30,10 @@ CODER = {"encoder": MLP, "decoder": MLP}
 RUNS = {
     "autoencoder": {"method": {"name": "autoencoder", "latent_dim": 3}, **CODER},
     "som": {"method": {"name": "som", "height": 3, "width": 3}},
-    "kmeans": {"method": {"name": "kmeans", "clusters": 4}},
+    "kmeans": {
+        "method": {"name": "kmeans", "clusters": 4},
+        "train": {"batch_size": 32, "steps": 8, "log_every": 8},  # its first centers come with an epoch
+    },
 }
 
 

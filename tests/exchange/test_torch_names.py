@@ -77,6 +77,8 @@ def test_kernels_are_turned():
     made = to_torch(module(VIT), encoder.arrays, (2, 3))
     patches = encoder.arrays["params/patches/kernel"]  # rows, columns and channels of a patch, flattened
     assert made["patch_embed.proj.weight"][9, 2, 1, 3] == patches[(1 * 4 + 3) * 3 + 2, 9]
+    ours = encoder.arrays["params/block1/LayerNorm_0/scale"]
+    assert (made["blocks.1.norm1.weight"] == ours).all() and (made["blocks.1.norm2.weight"] != ours).any()
     assert made["blocks.1.mlp.fc1.weight"][50, 4] == encoder.arrays["params/block1/hidden/kernel"][4, 50]
 
 

@@ -4,6 +4,7 @@ import pathlib
 import re
 import shutil
 import struct
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -128,6 +129,22 @@ def test_codes_of_an_autoencoder_start_from_another_methods_encoder(tmp_path):
     state = begun(config)
     for tree in (state.params, state.target):
         assert same(tree["encoder"], nested(arrays)["params"])
+
+
+def test_optimizers_and_other_fields_stay_as_they_are():
+    class State(NamedTuple):
+        params: dict
+        teacher_stats: dict
+        opt: dict
+
+    zero, tree = np.zeros(2, np.float32), {"encoder": {"a": np.zeros(2, np.float32)}}
+    state = State({"encoder": {"b": zero}, "head": {"b": zero}}, tree, tree)
+    arrays = {"params/b": np.ones(2), "batch_stats/a": np.full(2, 2.0)}
+    assert weights.wanted(state) == {"params/b": (2,), "batch_stats/a": (2,)}
+    made = weights.filled(state, arrays)
+    assert same(
+        made, State({"encoder": {"b": zero + 1}, "head": {"b": zero}}, {"encoder": {"a": zero + 2}}, tree)
+    )
 
 
 def test_a_config_from_before_has_no_weights(run):

@@ -1,5 +1,6 @@
 """A function of a trained model as one file that runs without this package: StableHLO, or ONNX."""
 
+import logging
 import pathlib
 from collections.abc import Callable
 from typing import Any
@@ -92,6 +93,7 @@ def onnx(fn: Callable, example: jax.ShapeDtypeStruct, path: pathlib.Path) -> flo
     """
     jax2onnx, runtime, onnx = needed("jax2onnx"), needed("onnxruntime"), needed("onnx")
     batch = jax.ShapeDtypeStruct(("b", *example.shape), example.dtype)
+    logging.getLogger("onnx_ir").setLevel(logging.ERROR)  # it tells of every shape that it leaves open
     try:
         made = jax2onnx.to_onnx(fn, [batch], model_name="unsupjax", opset=_OPSET)
         del made.graph.value_info[:]  # shapes of what lies between, of which the converter has some wrong
