@@ -86,8 +86,10 @@ def test_a_folder_of_weights(runs, tmp_path, capsys):
         capsys, "export", run, out, "--format=safetensors"
     )
     (out / "mine.txt").write_text("kept")
+    (out / "model.onnx").write_text("of another format")
     commands.main(["export", str(run), str(out), "--format=safetensors", "--overwrite"])
     assert (out / "mine.txt").read_text() == "kept" and not list(tmp_path.glob("*.partial"))
+    assert not (out / "model.onnx").exists()
 
 
 def test_what_cannot_be_is_one_line_and_leaves_nothing(runs, tmp_path, capsys):

@@ -270,3 +270,36 @@ def test_a_run_begins_with_the_weights_of_a_resnet_of_torchvisions(tmp_path):
     np.testing.assert_array_equal(kernel[0, 0], arrays["layer2.0.downsample.0.weight"][:, :, 0, 0].T)
     mean = state.stats["encoder"]["stage3_block1"]["BatchNorm_0"]["mean"]
     np.testing.assert_array_equal(mean, arrays["layer4.1.bn1.running_mean"])
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("how", [{"parallel": "pmap"}, {"fsdp": 2}], ids=["pmap", "fsdp"])
+def test_weights_lie_where_the_executor_wants_them(how, run, tmp_path):
+    wide = {"name": "mlp", "features": (128,)}
+    network = module(wide)
+    variables = network.init(jax.random.key(7), np.zeros((1, 8, 8, 1), np.float32))["params"]["Dense_0"]
+    save_file(
+        {f"params/Dense_0/{k}": np.asarray(v) for k, v in variables.items()}, tmp_path / "x.safetensors"
+    )
+    config = tiny(encoder=wide | {"weights": str(tmp_path / "x.safetensors")}, **how)
+    config.optimizer.learning_rate = 0.0
+    fit(config, tmp_path / "run")
+    assert same(unsupjax.load(tmp_path / "run").params["encoder"]["Dense_0"], variables)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"version": 2}, "has format version 2; this package reads up to 1"),
+        ({"encoder": {"name": "cmm"}}, "'cmm' is unknown"),
+        ({"encoder": {"name": "cnn", "features": [4, 8], "depth": 3}}, "is no network"),
+        ({"encoder": [1]}, "is no network"),
+        ({"input": {"shape": [4]}}, "is no network"),
+    ],
+    ids=["version", "name", "argument", "list", "shape"],
+)
+def test_what_a_file_says_of_its_network_is_looked_at(change, message, exported, tmp_path):
+    arrays, said = files.read(exported / "model.safetensors")
+    files.write(tmp_path / "x.safetensors", arrays, said | change)
+    with pytest.raises(UserError, match=message):
+        weights.load(tmp_path / "x.safetensors")

@@ -13,6 +13,7 @@ import numpy as np
 from unsupjax.errors import UserError, first_line
 
 WEIGHTS = "model.safetensors"
+MODELS = (WEIGHTS, "model.stablehlo", "model.onnx")
 CONFIG = "config.json"
 CARD = "README.md"
 HEADER = "unsupjax"  # our entry of a file's metadata
@@ -114,12 +115,15 @@ def whole(path: pathlib.Path, overwrite: bool) -> Iterator[pathlib.Path]:
         raise UserError(f"{path} is a file; name a folder")
     if path.is_dir() and any(path.iterdir()) and not overwrite:
         raise UserError(f"{path} is there already: choose another folder, or add --overwrite")
-    partial = path.with_name(path.name + ".partial")
+    resolved = path.resolve()  # "." has no name
+    partial = resolved.with_name(resolved.name + ".partial")
     try:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         yield partial
         path.mkdir(exist_ok=True)
+        for stale in {*path.glob("model.*")} & {path / name for name in MODELS}:  # of another format
+            stale.unlink()
         for file in sorted(partial.iterdir()):
             file.replace(path / file.name)
     except OSError as error:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from unsupjax.errors import UserError
+from unsupjax.errors import UserError, first_line
 from unsupjax.exchange import files
-from unsupjax.exchange.encoder import module, nested
+from unsupjax.exchange.encoder import VERSION, module, nested
 from unsupjax.exchange.torch_names import from_torch, is_torch
 
 if TYPE_CHECKING:
@@ -34,11 +34,16 @@ def load(path: str | pathlib.Path) -> tuple["nn.Module", dict[str, Any]]:
     arrays, said = files.read(_file(pathlib.Path(path)))
     if ENCODER not in said:
         raise UserError(f"{path} does not say which network it is of: give what `unsupjax export` wrote")
-    network = module(said[ENCODER])
-    shape = tuple(said["input"]["shape"])
-    variables = jax.eval_shape(
-        lambda: network.init(jax.random.key(0), np.zeros((1, *shape), np.float32), train=False)
-    )
+    if said.get("version", 0) > VERSION:
+        raise UserError(
+            f"{path} has format version {said['version']}; this package reads up to {VERSION}: update it"
+        )
+    try:
+        network, shape = module(said[ENCODER]), tuple(said["input"]["shape"])
+        x = jax.ShapeDtypeStruct((1, *shape), np.float32)
+        variables = jax.eval_shape(lambda x: network.init(jax.random.key(0), x, train=False), x)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise UserError(f"{path}: what it says of its network is no network ({first_line(error)})") from error
     state = {collection: {ENCODER: tree} for collection, tree in variables.items()}
     found = named(arrays, network, wanted(state), shape, path)
     return network, nested(found)
