@@ -3,6 +3,7 @@
 import argparse
 import json
 import pathlib
+import signal
 from collections.abc import Callable
 
 import jax
@@ -21,7 +22,7 @@ from unsupjax.run.fit import load
 
 PROGRAMS = {
     "stablehlo": "a function as a StableHLO program that runs with jax alone, on CPU, GPU and TPU",
-    "onnx": "a function as an ONNX model; networks but ResNets of the imagenet stem",
+    "onnx": "a function as an ONNX model: of networks, but no ResNet with the imagenet stem, map, k-means or GAN",
 }
 ENCODING = {"reference": "the encoder as NAME.npz, float16, which evaluators of samples compare in"}
 WHAT = {name: form.what for name, form in formats.FORMS.items()} | PROGRAMS | ENCODING
@@ -38,6 +39,29 @@ LARGEST = 1e-4  # relative difference of an ONNX model
 
 def run(name: str, argv: list[str]) -> None:
     """Runs the command."""
+    options = _parser().parse_args(argv)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what is half written is removed
+    choose("--format", options.format, WHAT)
+    choose("--function", options.function, dict.fromkeys(FUNCTIONS))
+    if options.function != "encode" and options.format not in PROGRAMS:
+        raise UserError(
+            f"--function={options.function} is for programs (--format=stablehlo or onnx); leave it out"
+        )
+    if options.step != "newest" and options.format in ENCODING:
+        raise UserError("--format=reference is of the newest checkpoint: leave --step out")
+    if options.format in ENCODING:
+        print(f"{options.out}: encoder {export(options.run, options.out).label}")
+        return
+    from unsupjax.model import load
+
+    model = load(options.run, options.step)
+    with files.whole(pathlib.Path(options.out), options.overwrite) as folder:
+        write = _program if options.format in PROGRAMS else _weights
+        told = write(model, options, folder)
+    print(f"{options.out}: {told}")
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="unsupjax export",
         description="A trained model for other libraries: OUT is a folder that gets the file, config.json and a model "
@@ -57,25 +81,7 @@ def run(name: str, argv: list[str]) -> None:
     )
     parser.add_argument("--step", default="newest", help="the checkpoint: newest, best, or its number")
     parser.add_argument("--overwrite", action="store_true", help="replace what OUT holds")
-    options = parser.parse_args(argv)
-    choose("--format", options.format, WHAT)
-    choose("--function", options.function, dict.fromkeys(FUNCTIONS))
-    if options.function != "encode" and options.format not in PROGRAMS:
-        raise UserError(
-            f"--function={options.function} is for programs (--format=stablehlo or onnx); leave it out"
-        )
-    if options.step != "newest" and options.format in ENCODING:
-        raise UserError("--format=reference is of the newest checkpoint: leave --step out")
-    if options.format in ENCODING:
-        print(f"{options.out}: encoder {export(options.run, options.out).label}")
-        return
-    from unsupjax.model import load
-
-    model = load(options.run, options.step)
-    with files.whole(pathlib.Path(options.out), options.overwrite) as folder:
-        write = _program if options.format in PROGRAMS else _weights
-        told = write(model, options, folder)
-    print(f"{options.out}: {told}")
+    return parser
 
 
 def _weights(model: Model, options: argparse.Namespace, folder: pathlib.Path) -> str:
