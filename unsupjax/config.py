@@ -129,6 +129,18 @@ class Evaluate(NamedTuple):
     test_examples: int = 0
 
 
+class Start(NamedTuple):
+    """Of the section `encoder`, beside the arguments of the network that it names.
+
+    Attributes:
+        weights: what the encoder starts from: a safetensors file (of this package, or with the names of torchvision's
+            ResNets or timm's vision transformers), a folder that `unsupjax export` wrote, or the folder of a run.
+            It is read once, when the run begins; "": a random start.
+    """
+
+    weights: str = ""
+
+
 NAMING = {"run": JUDGES, "periodic": JUDGES, "figures": FIGURES, "film": FIGURES}  # fields of `Evaluate`
 
 
@@ -164,6 +176,8 @@ def _made(section: str, factories: Mapping[str, Callable], given: Mapping[str, A
     known = defaults(factory, skip=("name", "parent", "classes"))
     if factories is OPTIMIZERS:
         known |= {"learning_rate": 1e-3} | defaults(wrap)
+    if factories is ENCODERS:
+        known |= defaults(Start)
     arguments = {k: v for k, v in given.items() if k != "name"}
     return {"name": given["name"]} | _filled(section, known, arguments)
 

@@ -7,23 +7,20 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import ml_collections
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
-from unsupjax.data import kinds
 from unsupjax.data.kinds import Images, Kind, Table
 from unsupjax.errors import UserError, choose, nearest
 from unsupjax.evaluate import FIGURES, Subject, learning_curves
 from unsupjax.evaluate.fidelity.reconstruction import squared_error
 from unsupjax.evaluate.subject import coding, lasting
 from unsupjax.methods import Method
-from unsupjax.parallel.mesh import AXIS, local, make_mesh, replicated, state_sharding
-from unsupjax.run import workdir
-from unsupjax.run.checkpoint import Checkpoints
+from unsupjax.parallel.mesh import AXIS, make_mesh, replicated
 from unsupjax.run.experiment import finished, seeing
-from unsupjax.run.plan import Plan, resolve_record
+from unsupjax.run.plan import Plan
+from unsupjax.run.stored import restore
 
 _HELD = 2**22  # numbers of the inputs that go through a model at once, by default
 _FEWEST, _MOST = 8, 1024  # examples at once
@@ -61,57 +58,9 @@ def load(folder: str | pathlib.Path, step: str | int = "newest") -> "Model":
         UserError: no run in the folder, half of one, no whole checkpoint, or none of that step.
     """
     folder = pathlib.Path(folder)
-    plan = resolve_record(workdir.read_config(folder), folder / workdir.CONFIG)
-    described = workdir.read_model(folder)
-    kind, facts = kinds.from_json(described["kind"]), described["facts"]
-    shape = kind.example().shape
-    method = seeing(plan.build(shape, facts["examples"], facts["total_steps"], kind=kind), kind.see)
-    batch = jax.ShapeDtypeStruct((plan.train.batch_size, *shape), kind.example().dtype)
-    if method.wants.labels:
-        batch = batch, jax.ShapeDtypeStruct(batch.shape[:1], jnp.int32)
-    abstract = jax.eval_shape(method.init, jax.random.key(plan.seed), batch)
-    mesh = make_mesh()
-    chosen = plan.checkpoint
-    checkpoints = Checkpoints(
-        folder / "checkpoints", chosen.keep, chosen.best_metric, chosen.best_mode, read_only=True
-    )
-    try:
-        restored = checkpoints.restore(
-            abstract, state_sharding(abstract, mesh), _step(checkpoints, step, plan)
-        )
-    finally:
-        checkpoints.close()
-    if restored is None:
-        raise UserError(f"{folder} has no whole checkpoint; train it first")
-    wanted = restored.manifest.get("model")
-    if wanted and wanted != workdir.digest(described):
-        raise UserError(
-            f"{folder / workdir.MODEL} is not the one that the checkpoints there were written with; put that one back"
-        )
-    state = finished(method, local(restored.state, mesh))
-    names = described["class_names"]
-    return Model(folder, plan, kind, names and tuple(names), method, state, restored.step)
-
-
-def _step(checkpoints: Checkpoints, step: str | int, plan: Plan) -> int | None:
-    """The step of a checkpoint; None for the newest whole one."""
-    there = checkpoints.steps()
-    if step == "newest":
-        return None
-    if step == "best":
-        if (best := checkpoints.best()) is None:
-            raise UserError(
-                f"step='best': no checkpoint has a value of config.checkpoint.best_metric="
-                f"{plan.checkpoint.best_metric!r}; take 'newest', or one of {there}"
-            )
-        return best
-    try:
-        number = int(step)
-    except (TypeError, ValueError):
-        raise UserError(f"step={step!r} must be 'newest', 'best' or a number; there are {there}") from None
-    if number not in there:
-        raise UserError(f"step={number}: there is no such checkpoint; there are {there}")
-    return number
+    plan, kind, class_names, method, state, found = restore(folder, step)
+    method = seeing(method, kind.see)
+    return Model(folder, plan, kind, class_names, method, finished(method, state), found)
 
 
 class Model:
@@ -172,6 +121,11 @@ class Model:
     def options(self) -> Mapping[str, Any]:
         """How that was read: keyword arguments of `unsupjax.data.open_source`."""
         return self._plan.options
+
+    @property
+    def network(self) -> Mapping[str, Any]:
+        """The name of its encoder's network and the arguments; empty where it has none."""
+        return self._plan.network
 
     @property
     def params(self) -> Any:

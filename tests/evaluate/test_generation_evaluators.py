@@ -359,8 +359,7 @@ def test_the_encoder_of_a_run_is_exported(tmp_path, monkeypatch, capsys):
     )
     state = prepared.init()
     monkeypatch.setattr(exports, "load", lambda folder: (prepared, state))
-    monkeypatch.setattr("sys.argv", ["export", "run", str(tmp_path / "mine.npz")])
-    exports.main()
+    exports.run("export", ["run", str(tmp_path / "mine.npz"), "--format=reference"])
     loaded = reference.load(str(tmp_path / "mine.npz"))
     assert loaded.label in capsys.readouterr().out
     x = np.asarray(prepared.source.test[0][0])[None].astype(np.float32) / 255
@@ -381,7 +380,6 @@ def test_a_run_that_represents_by_more_than_its_encoder_is_refused(tmp_path, mon
     with pytest.raises(UserError, match="'autoencoder' has no encoder to export"):
         exports.export("run", tmp_path / "mine.npz")
     monkeypatch.undo()
-    monkeypatch.setattr("sys.argv", ["export", str(tmp_path / "none"), "mine.npz"])
-    with pytest.raises(SystemExit, match=r"error: .*no run there"):
-        exports.main()
+    with pytest.raises(UserError, match="no run there"):
+        exports.run("export", [str(tmp_path / "none"), "mine.npz", "--format=reference"])
     assert not shutil.os.listdir(tmp_path)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from unsupjax import config as configs
-from unsupjax.config import SLOTS, Checkpoint, Data, Evaluate, Train, defaults
+from unsupjax.config import SLOTS, Checkpoint, Data, Evaluate, Start, Train, defaults
 from unsupjax.data import open_source
 from unsupjax.errors import UserError, nearest
 from unsupjax.evaluate import FIGURES, JUDGES
@@ -54,6 +54,8 @@ def _told(title: str, name: str, made: Any) -> str:
     texts = documented(factory)
     if factory is Data:
         known, texts = known | defaults(open_source), documented(open_source) | texts
+    if title == "encoder":
+        known, texts = known | defaults(Start), texts | documented(Start)
     if title == "optimizer":
         known = {"learning_rate": 1e-3} | known | defaults(wrap)
         texts = documented(wrap) | texts

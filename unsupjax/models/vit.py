@@ -97,7 +97,7 @@ class ViT(nn.Module):
         x = self._embed(x)
         if self.pool == "token":
             token = self.param("token", nn.initializers.normal(0.02), (self.width,))
-            token = jnp.broadcast_to(token.astype(x.dtype), (len(x), 1, self.width))
+            token = jnp.broadcast_to(token.astype(x.dtype), (x.shape[0], 1, self.width))
             x = jnp.concatenate([token, x], axis=1)
         for i in range(self.depth):
             x = _Block(self.heads, self.mlp_ratio, self.dtype, name=f"block{i}")(x)

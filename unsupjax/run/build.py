@@ -7,7 +7,7 @@ import ml_collections
 import numpy as np
 import optax
 
-from unsupjax.config import DTYPES, SLOTS, defaults
+from unsupjax.config import DTYPES, SLOTS, Start, defaults
 from unsupjax.data.kinds import Kind
 from unsupjax.errors import UserError
 from unsupjax.methods import METHODS, UPDATES, Method
@@ -16,7 +16,8 @@ from unsupjax.parallel.mesh import axis_name
 
 
 def _arguments(section: ml_collections.ConfigDict) -> dict:
-    return {k: v for k, v in section.to_dict().items() if k != "name"}
+    """What the factory that a section names is passed."""
+    return {k: v for k, v in section.to_dict().items() if k != "name" and k not in Start._fields}
 
 
 def _schedule(config: ml_collections.ConfigDict, total_steps: int, section: str) -> optax.Schedule:

@@ -31,7 +31,7 @@ from unsupjax.methods import Method
 from unsupjax.parallel.hardware import nominal_flops
 from unsupjax.parallel.mesh import local, local_rows, make_mesh, place_batch, put_everywhere, state_sharding
 from unsupjax.parallel.processes import alone, any_process, is_primary, primary_first, say
-from unsupjax.run import loop
+from unsupjax.run import loop, weights
 from unsupjax.run.inputs import labels_of, seen_batch, seen_split
 from unsupjax.run.plan import Asked, Plan, takers_of
 
@@ -114,7 +114,21 @@ def prepare(
         judge.refuse(name, arguments, method, facts)
     shardings = state_sharding(abstract, mesh)
     init = lambda: jax.jit(method.init, out_shardings=shardings)(key, batch)
+    if plan.weights:
+        # Of a run that begins it is read now, before anything is written; one that goes on needs it no more.
+        init = _from_weights(plan, init, shape, abstract, at_once=kind is None and not trained)
     return Experiment(plan, source, method, mesh, total, init, abstract, shardings, batch, raw[0].nbytes)
+
+
+def _from_weights(
+    plan: Plan, init: Callable, shape: tuple, abstract: Any, at_once: bool
+) -> Callable[[], Any]:
+    """`init` with the encoder's weights of the file that the plan names. `method.init` stays as it is: what judges call
+    an untrained encoder is one."""
+    read = functools.cache(lambda: weights.read(plan.weights, plan.network, shape, abstract))
+    if at_once:
+        read()
+    return lambda: weights.started(init(), read(), plan.weights)
 
 
 def _facts(plan: Plan, source: Source) -> Facts:

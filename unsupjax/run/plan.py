@@ -61,6 +61,8 @@ class Plan(NamedTuple):
         executor: "jit" or "pmap".
         fsdp: over how many devices State is divided.
         traced: the first and the last step that are profiled, or None.
+        network: the name and the arguments of its encoder, if it has one; {}: none.
+        weights: what that one starts from; "": a random start.
     """
 
     record: dict
@@ -79,6 +81,8 @@ class Plan(NamedTuple):
     executor: str
     fsdp: int
     traced: tuple[int, int] | None
+    network: Mapping[str, Any]
+    weights: str
 
 
 def resolve(config: ml_collections.ConfigDict) -> Plan:
@@ -90,7 +94,7 @@ def resolve(config: ml_collections.ConfigDict) -> Plan:
     config = configs.settled(config)
     configs.check(config)
     sections = config.to_dict()
-    data, judging = sections["data"], sections["evaluate"]
+    data, judging, encoder = sections["data"], sections["evaluate"], sections.get("encoder", {})
 
     def asked(field):
         table = configs.NAMING[field]
@@ -120,6 +124,8 @@ def resolve(config: ml_collections.ConfigDict) -> Plan:
         executor=config.parallel,
         fsdp=config.fsdp,
         traced=configs.traced_steps(config.profile_steps),
+        network={k: v for k, v in encoder.items() if k not in configs.Start._fields},
+        weights=encoder.get("weights", ""),
     )
 
 

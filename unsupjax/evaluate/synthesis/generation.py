@@ -27,7 +27,7 @@ def generation(
     Args:
         subject: what is judged.
         encoder: "inputs", the inputs as they are; a packaged encoder, "digits", "mnist" or "cifar10"; or the path
-            of an `.npz` file that `python -m unsupjax.commands.export` wrote.
+            of an `.npz` file that `unsupjax export RUN NAME.npz --format=reference` wrote.
         n: samples, and examples of each split; at most as many as the smaller split has.
         neighbours: k of precision, recall, density and coverage.
 

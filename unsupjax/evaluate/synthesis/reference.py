@@ -53,7 +53,7 @@ class Reference(NamedTuple):
         if self.shape not in (None, tuple(shape)):
             raise UserError(
                 f"the encoder {self.name!r} takes inputs of shape {self.shape}, and these are {tuple(shape)}: choose "
-                "'inputs', or train an encoder on such data and export it (`python -m unsupjax.commands.export`)"
+                "'inputs', or train an encoder on such data and `unsupjax export RUN NAME.npz --format=reference`"
             )
 
     @property
@@ -91,7 +91,7 @@ def load(name: str) -> Reference:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(
-            f"{path} holds no encoder; write one with `python -m unsupjax.commands.export`"
+            f"{path} holds no encoder; write one with `unsupjax export RUN NAME.npz --format=reference`"
         ) from error
     if _digest(section, shape, weights) != digest:
         raise UserError(
