@@ -1,5 +1,6 @@
 """`parquet:PATH` and `arrow:PATH`: tables of typed columns; numbers, texts, dates, vectors, or encoded pictures."""
 
+import contextlib
 import functools
 import io
 import json
@@ -103,7 +104,7 @@ def batches(source: str, files: Sequence[str], form: str) -> Iterator[Any]:
     from pyarrow import parquet
 
     for name in files:
-        try:
+        with _reading(source, name):
             if form == "parquet":
                 with opened(name) as file:
                     for batch in parquet.ParquetFile(file).iter_batches():
@@ -111,22 +112,20 @@ def batches(source: str, files: Sequence[str], form: str) -> Iterator[Any]:
             else:
                 for batch in _read_arrow(name).to_batches():  # mapped, not read
                     yield pa.Table.from_batches([batch])
-        except OSError as error:
-            raise UserError(f"{source}: cannot open {name} ({error.strerror or error})") from error
-        except pa.ArrowException as error:
-            raise UserError(
-                f"{source}: {name} is damaged or of another format ({str(error)[:200]})"
-            ) from error
+
+
+def joined(source: str, files: Sequence[str], form: str):
+    """All rows of files as one table."""
+    return _joined(source, list(files), _read_parquet if form == "parquet" else _read_arrow)
 
 
 def outline(source: str, files: Sequence[str], form: str) -> tuple[Any, int]:
     """The schema of files, which they share, and how many rows they have together."""
-    import pyarrow as pa
     from pyarrow import parquet
 
     schemas, rows = [], 0
     for name in files:
-        try:
+        with _reading(source, name):
             if form == "parquet":
                 with opened(name) as file:
                     found = parquet.ParquetFile(file)
@@ -134,12 +133,6 @@ def outline(source: str, files: Sequence[str], form: str) -> tuple[Any, int]:
             else:
                 found = _read_arrow(name)
                 schemas, rows = [*schemas, found.schema], rows + found.num_rows
-        except OSError as error:
-            raise UserError(f"{source}: cannot open {name} ({error.strerror or error})") from error
-        except pa.ArrowException as error:
-            raise UserError(
-                f"{source}: {name} is damaged or of another format ({str(error)[:200]})"
-            ) from error
     for name, schema in zip(files, schemas, strict=True):
         if schema.names != schemas[0].names:
             raise UserError(
@@ -180,19 +173,26 @@ def _listed(state: str) -> set[str]:
         return set()
 
 
+@contextlib.contextmanager
+def _reading(source: str, name: str) -> Iterator[None]:
+    """Tells of a file that cannot be read by a `UserError`."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{source}: cannot open {name} ({error.strerror or error})") from error
+    except pa.ArrowException as error:
+        raise UserError(f"{source}: {name} is damaged or of another format ({str(error)[:200]})") from error
+
+
 def _joined(source: str, names: list[str], read: Callable):
     import pyarrow as pa
 
     tables = []
     for name in names:
-        try:
+        with _reading(source, name):
             tables.append(read(name))
-        except OSError as error:
-            raise UserError(f"{source}: cannot open {name} ({error.strerror or error})") from error
-        except pa.ArrowException as error:
-            raise UserError(
-                f"{source}: {name} is damaged or of another format ({str(error)[:200]})"
-            ) from error
     try:
         table = pa.concat_tables(tables, promote_options="permissive")
     except pa.ArrowException as error:
