@@ -113,8 +113,8 @@ def test_what_does_not_fit_is_refused():
     for loss in WHOLE.values():
         with pytest.raises(AssertionError):
             loss(A, B[:3], None)
-    with pytest.raises(ValueError, match="at least 2 examples"):
-        losses.vicreg(A[:1], B[:1])
+        with pytest.raises(ValueError, match="of 2 examples or more"):
+            loss(A[:1], B[:1], None)
 
 
 def objective(axis):

@@ -30,6 +30,9 @@ def barlow_twins(
     Returns:
         A scalar, float32, the same on all devices: a statistic of the batch, so there is no value for each example.
 
+    Raises:
+        ValueError: there is only one example.
+
     >>> z = jnp.array([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])
     >>> barlow_twins(z, z[:, ::-1], weight=0.5)  # every feature goes with the wrong one
     Array(2.99998, dtype=float32)
@@ -89,10 +92,8 @@ def vicreg(
     Source: Bardes, Ponce and LeCun, "VICReg: variance-invariance-covariance regularization for self-supervised
     learning", ICLR 2022.
     """
-    n = len(z1) * device_count(axis_name)
-    if n < 2:
-        raise ValueError("vicreg is of a batch's covariances: it needs at least 2 examples")
     views = _centred(z1, z2, axis_name)
+    n = len(z1) * device_count(axis_name)
     # The mean of products on each device: of devices of as many examples each, the mean of these is the whole one.
     products = pmean([z.T @ z / len(z) for z in views], axis_name)
     covariances = [n / (n - 1) * product for product in products]
@@ -111,6 +112,8 @@ def _centred(z1, z2, axis_name):
     """Both views in float32, each feature less its mean over the global batch."""
     chex.assert_rank([z1, z2], 2)
     chex.assert_equal_shape([z1, z2])
+    if len(z1) * device_count(axis_name) < 2:
+        raise ValueError("features vary together over a batch of 2 examples or more; make it larger")
     z1, z2 = z1.astype(jnp.float32), z2.astype(jnp.float32)
     mean1, mean2 = pmean((z1.mean(axis=0), z2.mean(axis=0)), axis_name)
     return z1 - mean1[None], z2 - mean2[None]
