@@ -2,7 +2,11 @@
 
     python train.py --config=configs/barlow_twins_digits.py
 
-NOTES
+Two CPU cores beside other work: 70 seconds, 562 steps; kNN (k = 10) 98.3 %, linear probe 99.4 % (seeds 1 and 2: 96.9 %
+and 98.9 %, 98.3 % and 98.9 %). An untrained encoder reaches a kNN of 95.5 %, the pixels 98.1 %, which seed 1 is below.
+
+Optimizer, views and length are those of `simclr_digits.py`. On other splits (`--config.data.split_seed=1`, and 2) the
+codes reached 98.3 % on both, with a weight of 0.02 the same; the pixels 97.5 % and 97.8 %.
 """
 
 from unsupjax.config import experiment

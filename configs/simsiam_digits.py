@@ -2,7 +2,11 @@
 
     python train.py --config=configs/simsiam_digits.py
 
-NOTES
+Two CPU cores beside other work: 100 seconds, 562 steps; kNN (k = 10) 98.1 %, linear probe 98.6 % (seeds 1 and 2: 98.3 %
+and 99.2 %, both). An untrained encoder reaches a kNN of 95.5 %, the pixels 98.1 %, which seed 0 equals.
+
+Optimizer, views and length are those of `simclr_digits.py`. On other splits (`--config.data.split_seed=1`, and 2) the
+codes reached 98.9 % and 98.3 %, the pixels 97.5 % and 97.8 %.
 """
 
 from unsupjax.config import experiment

@@ -2,7 +2,12 @@
 
     python train.py --config=configs/vicreg_digits.py
 
-NOTES
+Two CPU cores beside other work: 65 seconds, 562 steps; kNN (k = 10) 98.1 %, linear probe 99.7 % (seeds 1 and 2: 98.6 %
+and 99.2 %, 98.1 % and 99.4 %). An untrained encoder reaches a kNN of 95.5 %, the pixels 98.1 %, which seeds 0 and 2
+equal.
+
+The paper's weights; optimizer, views and length are those of `simclr_digits.py`. On other splits
+(`--config.data.split_seed=1`, and 2) the codes reached 98.6 % and 98.9 %, the pixels 97.5 % and 97.8 %.
 """
 
 from unsupjax.config import experiment
