@@ -62,6 +62,7 @@ CASES = {  # method, its networks if it has any, its arguments
     "sparse-kl": (methods.sparse, DEEP, {"latent_dim": 20, "weight": 0.1}),
     "sparse-l1": (methods.sparse, DEEP, {"latent_dim": 20, "penalty": "l1", "weight": 0.1}),
     "k_sparse": (methods.k_sparse, FLAT, {"latent_dim": 20, "k": 3, "k_start": 8, "anneal_steps": 3}),
+    "barlow_twins": (methods.barlow_twins, contrastive((16, 8)), {"augment": views}),
     "byol": (
         methods.byol,
         contrastive((16, 8), (16, 8)),
@@ -86,6 +87,8 @@ CASES = {  # method, its networks if it has any, its arguments
     ),
     "simclr-chunked": (methods.simclr, contrastive((16, 8)), {"augment": views, "chunk_size": 5}),
     "simclr-corrupted": (methods.simclr, contrastive((16, 8)), {"augment": augment.scarf(SHAPE)}),
+    "simsiam": (methods.simsiam, contrastive((16, 8), (4, 8)), {"augment": views}),
+    "vicreg": (methods.vicreg, contrastive((16, 8)), {"augment": views}),
     "contractive": (methods.contractive, FLAT, {"latent_dim": 20}),
     "contractive-exact": (methods.contractive, DEEP, {"latent_dim": 6, "estimator": "exact"}),
     "contractive-hutchinson": (methods.contractive, DEEP, {"latent_dim": 6, "estimator": "hutchinson"}),

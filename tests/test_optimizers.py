@@ -106,7 +106,7 @@ def test_adamw_is_that_of_a_loop():
     check(optimizers.adamw(RATE, b1=0.8, b2=0.7, weight_decay=0.1), rule)
 
 
-@pytest.mark.parametrize("name", ["adamw", "lars", "sgd"])
+@pytest.mark.parametrize("name", ["adamw", "lars", "muon", "sgd"])
 def test_frozen_parameters_without_gradient_stay(name):
     grads = [g | {"frozen_patches": {"kernel": np.zeros((4, 2), np.float32)}} for g in GRADS]
     tx = optimizers.OPTIMIZERS[name](0.5, weight_decay=0.5)
@@ -176,3 +176,93 @@ def test_a_line_that_warms_up_and_falls():
     np.testing.assert_allclose([rate(int(t)) for t in steps], expected, rtol=1e-5, atol=1e-6)
     plain = optimizers.linear(1.0, 4)
     np.testing.assert_allclose([plain(t) for t in range(6)], [1, 0.75, 0.5, 0.25, 0, 0])
+
+
+def test_a_plateau_between_a_rise_and_a_fall():
+    steps = np.arange(43)
+    rate = jax.jit(jax.vmap(optimizers.wsd(2.0, 40, warmup=0.1, decay=0.25, end=0.1)))
+    np.testing.assert_allclose(rate(steps), np.interp(steps, [0, 4, 30, 40], [0, 2, 2, 0.2]), rtol=1e-5)
+    plain = optimizers.wsd(1.0, 4, decay=0.5)
+    np.testing.assert_allclose([plain(t) for t in range(6)], [1, 1, 1, 0.5, 0, 0])
+    whole = optimizers.wsd(1.0, 4, warmup=0.5, decay=0.5)  # no plateau
+    np.testing.assert_allclose([whole(t) for t in range(5)], [0, 0.5, 1, 0.5, 0])
+    np.testing.assert_allclose([optimizers.wsd(1.0, 3, decay=0.0)(t) for t in range(3)], 1)
+
+
+@pytest.mark.parametrize("decay", [-0.1, 0.6, float("nan")])
+def test_a_plateau_of_a_negative_length_is_refused(decay):
+    with pytest.raises(ValueError, match=r"decay=.* with warmup=0.5 at most 1"):
+        optimizers.wsd(1.0, 10, warmup=0.5, decay=decay)
+
+
+MIXED = {  # what Muon moves, and what it leaves to AdamW
+    "dense": {"kernel": RNG.normal(size=(5, 3)), "bias": RNG.normal(size=3)},
+    "wide": {"kernel": RNG.normal(size=(2, 7))},
+    "conv": {"kernel": RNG.normal(size=(3, 3, 2, 4))},
+    "heads": {"kernel": RNG.normal(size=(4, 2, 3))},
+    "embed": {"embedding": RNG.normal(size=(6, 4))},
+}
+MIXED = jax.tree.map(lambda x: x.astype(np.float32), MIXED)
+MATRICES = {"dense", "wide", "conv"}
+
+
+def newton_schulz(x, iterations):
+    x = x / np.sqrt(np.square(x).sum())
+    for _ in range(iterations):
+        square = x @ x.T
+        x = 3.4445 * x - 4.775 * square @ x + 2.0315 * square @ square @ x
+    return x
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_muon_is_that_of_a_loop(nesterov):
+    """Matrices by Newton and Schulz in float64, at a changing rate; vectors, other ranks, embeddings by AdamW."""
+    grads = [jax.tree.map(lambda x: RNG.normal(size=x.shape).astype(np.float32), MIXED) for _ in range(3)]
+    settings = {"momentum": 0.8, "nesterov": nesterov, "iterations": 3, "rms": 0.3, "adam_ratio": 0.5}
+    found = descend(optimizers.muon(RATE, weight_decay=0.1, b1=0.8, b2=0.7, **settings), grads, MIXED)[-1][0]
+
+    def by_muon(w, gradients):
+        shape, w, m = w.shape, w.reshape(-1, w.shape[-1]).astype(float), 0
+        for t, g in enumerate(gradients, 1):
+            g = g.reshape(w.shape).astype(float)
+            m = 0.8 * m + 0.2 * g
+            seen = m / (1 - 0.8**t)
+            if nesterov:
+                seen = 0.8 * m / (1 - 0.8 ** (t + 1)) + 0.2 * g / (1 - 0.8**t)
+            w = w - RATES[t - 1] * (0.3 * np.sqrt(max(w.shape)) * newton_schulz(seen, 3) + 0.1 * w)
+        return w.reshape(shape)
+
+    def by_adam(w, gradients):
+        decay, w, m, v = (0.1 if w.ndim > 1 else 0), w.astype(float), 0, 0
+        for t, g in enumerate(gradients, 1):
+            m, v = 0.8 * m + 0.2 * g, 0.7 * v + 0.3 * np.square(g, dtype=float)
+            step = m / (1 - 0.8**t) / (np.sqrt(v / (1 - 0.7**t)) + 1e-8)
+            w = w - 0.5 * RATES[t - 1] * (step + decay * w)
+        return w
+
+    for module, parameters in MIXED.items():
+        for name, w in parameters.items():
+            by = by_muon if module in MATRICES and name == "kernel" else by_adam
+            expected = by(w, [g[module][name] for g in grads])
+            np.testing.assert_allclose(found[module][name], expected, rtol=1e-4, atol=1e-5, err_msg=module)
+
+
+def test_a_step_of_muon_is_nearly_orthogonal_and_does_not_depend_on_the_scale_of_the_gradient():
+    tx = optimizers.muon(1.0, weight_decay=0.0, rms=1.0)
+    tall = {"kernel": RNG.normal(size=(12, 4)).astype(np.float32)}
+    gradient = jax.tree.map(lambda x: RNG.normal(size=x.shape).astype(np.float32), tall)
+    small, large = (
+        tall["kernel"] - descend(tx, [jax.tree.map(lambda g, s=s: s * g, gradient)], tall)[-1][0]["kernel"]
+        for s in (1, 1e3)
+    )
+    np.testing.assert_allclose(small, large, rtol=1e-3, atol=1e-4)
+    values = np.linalg.svd(small, compute_uv=False) / np.sqrt(12)
+    assert (values > 0.6).all() and (values < 1.3).all(), values
+
+
+def test_muon_accumulates_and_refuses():
+    tx = optimizers.wrap(optimizers.muon(0.1), clip_norm=1.0, accumulate=2)
+    assert [bool(optimizers.updated(state)) for _, state in descend(tx)] == [False, True] * 2
+    for arguments in ({"adam_ratio": -1.0}, {"iterations": 0}):
+        with pytest.raises(ValueError, match=f"{next(iter(arguments))}=.* must be"):
+            optimizers.muon(0.1, **arguments)

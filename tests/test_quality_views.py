@@ -18,6 +18,9 @@ RUNS = {  # method, its modules after the encoder, its arguments
     "moco": (methods.moco, (HEAD,), {"queue_size": 512, "momentum": 0.95, "temperature": 0.3}),
     "moco_v3": (methods.moco_v3, (HEAD, HEAD), {"total_steps": STEPS, "momentum": 0.95}),
     "byol": (methods.byol, (HEAD, HEAD), {"total_steps": STEPS, "momentum": 0.95}),
+    "simsiam": (methods.simsiam, (models.ProjectionHead((64, 32), last_norm=True), HEAD), {}),
+    "barlow_twins": (methods.barlow_twins, (HEAD,), {"weight": 0.02}),
+    "vicreg": (methods.vicreg, (HEAD,), {}),
 }
 
 
@@ -51,3 +54,10 @@ def test_an_untrained_encoder_does_not_reach_that(digits):
 def test_views_of_different_digits_teach_nothing(digits):
     pair = lambda key, x, batch: (VIEWS(key, x)[0], batch[jax.random.randint(key, (), 0, BATCH)])
     assert retrieval(digits, "simclr", augment.InBatch(pair)) < 0.25
+
+
+def test_without_the_stopped_gradient_simsiam_learns_nothing(digits, monkeypatch):
+    cosine = lambda p, z: (losses.normalize(p) * losses.normalize(z)).sum(axis=1)
+    both = lambda p1, z2, p2, z1: -(cosine(p1, z2) + cosine(p2, z1)) / 2
+    monkeypatch.setattr(losses, "simsiam", both)
+    assert retrieval(digits, "simsiam") < 0.25

@@ -1,8 +1,11 @@
 """Optimizers and learning-rate schedules by name, each with plain defaults that a config can hold."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import optax
+from optax.contrib import MuonDimensionNumbers, scale_by_muon
 
 
 def _rise(peak: float, total_steps: int, warmup: float, end: float = 0.0) -> int:
@@ -46,15 +49,44 @@ def linear(peak: float, total_steps: int, *, warmup: float = 0.0, end: float = 0
     return optax.join_schedules([optax.linear_schedule(0.0, peak, rise), fall], [rise]) if rise else fall
 
 
+def wsd(
+    peak: float, total_steps: int, *, warmup: float = 0.0, decay: float = 0.2, end: float = 0.0
+) -> optax.Schedule:
+    """The same rise, then `peak`, and over the last `decay` of the steps (a fraction) a line to `end * peak`.
+
+    A run that is to be longer goes on from a checkpoint before the decay, with nothing lost.
+
+    Source: Hu et al., "MiniCPM: unveiling the potential of small language models with scalable training strategies",
+    2024.
+    """
+    rise = _rise(peak, total_steps, warmup, end)
+    if not 0 <= decay <= 1 - warmup:
+        raise ValueError(
+            f"decay={decay} is a fraction of the steps: at least 0, and with warmup={warmup} at most 1"
+        )
+    fall = max(total_steps - round(decay * total_steps), rise)
+
+    def rate(count):
+        up = jnp.clip(count / rise, 0, 1) if rise else 1.0
+        down = jnp.clip((count - fall) / (total_steps - fall), 0, 1) if fall < total_steps else 0.0
+        return peak * up * (1 + (end - 1) * down)
+
+    return rate
+
+
+def _names(path) -> list[str]:
+    return [str(getattr(part, "key", part)) for part in path]
+
+
 def kernels(params):
     """Which parameters decay: a tree of booleans, True for arrays of two axes or more that are not frozen.
 
     Biases, and gamma and beta of norms, have one axis. Parameters whose name, or that of a module around them,
     begins with "frozen" have no gradient: decay alone would shrink them.
     """
-    names = lambda path: [str(getattr(part, "key", part)) for part in path]
     return jax.tree_util.tree_map_with_path(
-        lambda path, x: jnp.ndim(x) > 1 and not any(name.startswith("frozen") for name in names(path)), params
+        lambda path, x: jnp.ndim(x) > 1 and not any(name.startswith("frozen") for name in _names(path)),
+        params,
     )
 
 
@@ -133,6 +165,81 @@ def lars(
     )
 
 
+def muon(
+    learning_rate: optax.ScalarOrSchedule,
+    *,
+    momentum: float = 0.95,
+    nesterov: bool = True,
+    iterations: int = 5,
+    rms: float = 0.2,
+    weight_decay: float = 1e-4,
+    adam_ratio: float = 1.0,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    eps: float = 1e-8,
+) -> optax.GradientTransformation:
+    r"""Muon for matrices, `adamw` for the rest: the step of a matrix is its momentum with all singular values near 1.
+
+    .. math:: m \leftarrow \mu m + (1 - \mu) g, \quad w \leftarrow w - \alpha (\rho \sqrt{\max(p, q)}\,
+        \mathrm{NS}(\mu m + (1 - \mu) g) + \lambda w)
+
+    for w `[p, q]`. NS divides by the Frobenius norm and takes :math:`X \leftarrow 3.4445 X - 4.775 X X^T X + 2.0315 (X
+    X^T)^2 X` a few times, which moves every singular value to within 0.7 and 1.2 or so. The factor gives a step the
+    root mean square :math:`\rho` whatever the shape, AdamW's, so that learning rates for `adamw` are right for this.
+
+    Matrices are those of `kernels` that have two axes, or four: kernels of convolutions `[h, w, in, out]`, as `[h w in,
+    out]`. To AdamW go all others: biases and norms, kernels of other ranks, and what has "embedding" in its name.
+
+    Args:
+        learning_rate: :math:`\alpha`.
+        momentum: :math:`\mu`; both averages in the formula are corrected for their start at 0.
+        nesterov: NS is of m and the gradient, as above, and not of m.
+        iterations: of NS.
+        rms: :math:`\rho`.
+        weight_decay: :math:`\lambda`, of `kernels` alone.
+        adam_ratio: the learning rate of AdamW, as a factor of :math:`\alpha`.
+        b1, b2, eps: of AdamW.
+
+    Raises:
+        ValueError: `adam_ratio` is negative or not finite, or `iterations` below 1.
+
+    Source: Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024; the factor is of Liu et al.,
+    "Muon is scalable for LLM training", 2025.
+    """
+    if not 0 <= adam_ratio < float("inf"):
+        raise ValueError(f"adam_ratio={adam_ratio} must be finite and at least 0")
+    if iterations < 1:
+        raise ValueError(f"iterations={iterations} must be at least 1")
+    ratio_of = lambda count: adam_ratio * learning_rate(count)
+    descent = optax.chain(
+        scale_by_muon(
+            ns_steps=iterations, beta=momentum, nesterov=nesterov, weight_dimension_numbers=_as_matrices
+        ),
+        optax.stateless(lambda updates, _: jax.tree.map(lambda u: rms * _longer_side(u) ** 0.5 * u, updates)),
+        optax.add_decayed_weights(weight_decay),
+        optax.scale_by_learning_rate(learning_rate),
+    )
+    rate = ratio_of if callable(learning_rate) else adam_ratio * learning_rate
+    rest = adamw(rate, b1=b1, b2=b2, eps=eps, weight_decay=weight_decay)
+    return optax.partition({"matrix": descent, "rest": rest}, _matrix_or_rest)
+
+
+def _matrix_or_rest(params):
+    def label(path, x, is_kernel):
+        return "matrix" if is_kernel and x.ndim in (2, 4) and "embedding" not in _names(path)[-1] else "rest"
+
+    return jax.tree_util.tree_map_with_path(label, params, kernels(params))
+
+
+def _as_matrices(updates):
+    """All axes but the last go in, the last comes out."""
+    return jax.tree.map(lambda x: MuonDimensionNumbers(tuple(range(x.ndim - 1)), x.ndim - 1), updates)
+
+
+def _longer_side(x) -> int:
+    return max(math.prod(x.shape[:-1]), x.shape[-1])
+
+
 def wrap(
     tx: optax.GradientTransformation, *, clip_norm: float = 0.0, accumulate: int = 1
 ) -> optax.GradientTransformation:
@@ -167,9 +274,17 @@ def updated(opt_state: optax.OptState) -> jax.Array:
     return jnp.asarray(True)
 
 
-OPTIMIZERS = {"adam": optax.adam, "adamw": adamw, "lars": lars, "rmsprop": optax.rmsprop, "sgd": sgd}
+OPTIMIZERS = {
+    "adam": optax.adam,
+    "adamw": adamw,
+    "lars": lars,
+    "muon": muon,
+    "rmsprop": optax.rmsprop,
+    "sgd": sgd,
+}
 SCHEDULES = {
     "constant": constant,
     "cosine": cosine,
     "linear": linear,
+    "wsd": wsd,
 }  # (peak, total_steps, ...) -> optax.Schedule

@@ -58,6 +58,18 @@ def test_byol_sums_both_views_and_holds_the_targets():
     np.testing.assert_allclose(losses.byol(A, B, C, D), distances, rtol=1e-5)
 
 
+def test_simsiam_is_the_mean_of_both_views_and_holds_the_projections():
+    loss, (d_p1, d_z2, d_p2, d_z1) = jax.value_and_grad(lambda *a: losses.simsiam(*a).sum(), (0, 1, 2, 3))(
+        A, B, C, D
+    )
+    np.testing.assert_allclose(losses.simsiam(A, B, C, D), -(cosines(A, B) + cosines(C, D)) / 2, rtol=1e-5)
+    np.testing.assert_allclose(losses.simsiam(A, B, C, D), losses.byol(A, B, C, D) / 4 - 1, atol=1e-6)
+    np.testing.assert_array_equal([d_z1, d_z2], 0)
+    half = jax.grad(lambda p: losses.negative_cosine(p, B).sum())(A)
+    np.testing.assert_allclose(d_p1, half / 2, rtol=1e-5, atol=1e-7)
+    assert np.abs(d_p2).max() > 0 and loss.dtype == jnp.float32
+
+
 @pytest.mark.parametrize("alpha", [1, 2, 3.5])
 def test_alignment_is_that_of_a_loop(alpha):
     expected = (2 - 2 * cosines(A, B)) ** (alpha / 2)

@@ -25,11 +25,14 @@ def networks(n_heads=1):
     return models.MLPEncoder((12,)), *(models.ProjectionHead((10, 5)) for _ in range(n_heads))
 
 
+PREDICTING, TAUGHT = ("byol", "moco_v3", "simsiam"), ("byol", "moco_v3")
+
+
 def make(name, tx=None, **arguments):
     factory = methods.METHODS[name]
-    extra = {} if name in ("simclr", "moco") else {"total_steps": 4}
+    extra = {"total_steps": 4} if name in TAUGHT else {}
     tx = tx or optax.sgd(RATE)
-    modules = networks(1 if name in ("simclr", "moco") else 2)
+    modules = networks(2 if name in PREDICTING else 1)
     method = factory(*modules, tx, augment=views, **{**extra, **arguments})
     return method._replace(init=jax.jit(method.init), encode=jax.jit(method.encode))
 
@@ -107,16 +110,59 @@ def moco_loss(params, state, modules):
     return (one(q1, k2) + one(q2, k1)) / 2
 
 
-REFERENCES = {"simclr": simclr_loss, "byol": byol_loss, "moco_v3": moco_v3_loss, "moco": moco_loss}
+def simsiam_loss(params, state, modules):
+    below = {k: modules[k] for k in ("encoder", "projector")}
+    z, p = [], []
+    for x in seen(step_key(state), X[0]):
+        z.append(run(below, params, state.stats, x)[0])
+        p.append(run({"predictor": modules["predictor"]}, params, state.stats, z[-1])[0])
+    cosine = lambda p, z: (unit(p) * unit(jax.lax.stop_gradient(z))).sum(axis=1)
+    return -(cosine(p[0], z[1]) + cosine(p[1], z[0])).mean() / 2
 
 
-@pytest.mark.parametrize("name", REFERENCES)
+def projections(params, state, modules):
+    return [run(modules, params, state.stats, x)[0] for x in seen(step_key(state), X[0])]
+
+
+def barlow_twins_loss(params, state, modules):
+    """From rows that are standardised first."""
+    standard = lambda z: (z - z.mean(axis=0)[None]) / jnp.sqrt(z.var(axis=0) + 1e-5)[None]
+    a, b = map(standard, projections(params, state, modules))
+    c = a.T @ b / B
+    return sum((1 - c[i, i]) ** 2 if i == j else 5e-3 * c[i, j] ** 2 for i in range(5) for j in range(5))
+
+
+def vicreg_loss(params, state, modules):
+    z = projections(params, state, modules)
+    value = 25 * jnp.square(z[0] - z[1]).mean()
+    for each in z:
+        value += 25 / 2 * jnp.maximum(1 - jnp.sqrt(each.var(axis=0, ddof=1) + 1e-4), 0).mean()
+        covariance = jnp.cov(each.T)
+        value += (jnp.square(covariance).sum() - jnp.square(jnp.diagonal(covariance)).sum()) / 5
+    return value
+
+
+REFERENCES = {
+    "simclr": simclr_loss,
+    "byol": byol_loss,
+    "moco_v3": moco_v3_loss,
+    "moco": moco_loss,
+    "simsiam": simsiam_loss,
+    "barlow_twins": barlow_twins_loss,
+    "vicreg": vicreg_loss,
+}
+
+
+THOROUGH = [pytest.param(name, marks=pytest.mark.thorough) for name in ("simsiam", "barlow_twins", "vicreg")]
+
+
+@pytest.mark.parametrize("name", ["simclr", "byol", "moco_v3", "moco", *THOROUGH])
 def test_one_step_is_that_of_a_second_implementation(name):
     arguments = {"queue_size": 32, "key_statistics": "global"} if name == "moco" else {}
     method = make(name, **arguments)
     state = method.init(jax.random.key(3), X[0])
-    n_heads = 1 if name in ("simclr", "moco") else 2
-    modules = dict(zip(("encoder", "projector", "predictor"), networks(n_heads), strict=False))
+    heads = networks(2 if name in PREDICTING else 1)
+    modules = dict(zip(("encoder", "projector", "predictor"), heads, strict=False))
     loss = lambda params: REFERENCES[name](params, state, modules)
     value, grads = jax.jit(jax.value_and_grad(loss))(state.params)
     new, metrics = jax.jit(method.step)(state, X[0])

@@ -25,10 +25,13 @@ from unsupjax.losses.reconstruction import gaussian as gaussian
 from unsupjax.losses.reconstruction import gaussian_nll as gaussian_nll
 from unsupjax.losses.reconstruction import likelihood as likelihood
 from unsupjax.losses.reconstruction import squared_error as squared_error
+from unsupjax.losses.redundancy import barlow_twins as barlow_twins
+from unsupjax.losses.redundancy import vicreg as vicreg
 from unsupjax.losses.similarity import align as align
 from unsupjax.losses.similarity import byol as byol
 from unsupjax.losses.similarity import negative_cosine as negative_cosine
 from unsupjax.losses.similarity import normalize as normalize
+from unsupjax.losses.similarity import simsiam as simsiam
 from unsupjax.losses.similarity import uniformity as uniformity
 from unsupjax.losses.sparsity import kl_sparsity as kl_sparsity
 from unsupjax.losses.sparsity import l1 as l1

@@ -75,6 +75,30 @@ def byol(p1: jax.Array, z2: jax.Array, p2: jax.Array, z1: jax.Array) -> jax.Arra
     return (2 + 2 * negative_cosine(p1, z2)) + (2 + 2 * negative_cosine(p2, z1))
 
 
+def simsiam(p1: jax.Array, z2: jax.Array, p2: jax.Array, z1: jax.Array) -> jax.Array:
+    r"""`negative_cosine` of predictions and projections of the other view, the **mean** of both views.
+
+    :math:`-\frac12 (\cos(p_1, z_2) + \cos(p_2, z_1))`, a quarter of `byol` less 1. The projections are constants of the
+    gradient: without that, all embeddings become the same.
+
+    Args:
+        p1: predictions from the first view, `[B, D]`.
+        z2: projections of the second view, by the same network, `[B, D]`.
+        p2: predictions from the second view, `[B, D]`.
+        z1: projections of the first view, `[B, D]`.
+
+    Returns:
+        `[B]` float32 in [-1, 1].
+
+    >>> x, y = jnp.array([[1.0, 0.0]]), jnp.array([[0.0, 2.0]])
+    >>> simsiam(x, x, y, y), simsiam(x, y, y, y)
+    (Array([-1.], dtype=float32), Array([-0.5], dtype=float32))
+
+    Source: Chen and He, "Exploring simple Siamese representation learning", CVPR 2021, Eq. 4.
+    """
+    return (negative_cosine(p1, z2) + negative_cosine(p2, z1)) / 2
+
+
 def align(z1: jax.Array, z2: jax.Array, alpha: float = 2) -> jax.Array:
     r"""Alignment: how far apart on the unit sphere two views of an example lie, :math:`\|\bar z_1 - \bar z_2\|^\alpha`.
 

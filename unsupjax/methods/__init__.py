@@ -1,6 +1,7 @@
 """Methods: factories of pure functions. `METHODS` names them for configs."""
 
 from unsupjax.methods.autoencoder import autoencoder as autoencoder
+from unsupjax.methods.barlow_twins import barlow_twins as barlow_twins
 from unsupjax.methods.base import Method as Method
 from unsupjax.methods.base import State as State
 from unsupjax.methods.base import Wants as Wants
@@ -15,15 +16,18 @@ from unsupjax.methods.kmeans import kmeans as kmeans
 from unsupjax.methods.moco import moco as moco
 from unsupjax.methods.moco_v3 import moco_v3 as moco_v3
 from unsupjax.methods.simclr import simclr as simclr
+from unsupjax.methods.simsiam import simsiam as simsiam
 from unsupjax.methods.som import som as som
 from unsupjax.methods.sparse import k_sparse as k_sparse
 from unsupjax.methods.sparse import sparse as sparse
 from unsupjax.methods.table_gan import UPDATES as _OF_TABLE_GAN
 from unsupjax.methods.table_gan import table_gan as table_gan
 from unsupjax.methods.vae import vae as vae
+from unsupjax.methods.vicreg import vicreg as vicreg
 
 METHODS = {
     "autoencoder": autoencoder,
+    "barlow_twins": barlow_twins,
     "byol": byol,
     "contractive": contractive,
     "dec": dec,
@@ -35,10 +39,12 @@ METHODS = {
     "moco": moco,
     "moco_v3": moco_v3,
     "simclr": simclr,
+    "simsiam": simsiam,
     "som": som,
     "sparse": sparse,
     "table_gan": table_gan,
     "vae": vae,
+    "vicreg": vicreg,
 }
 
 UPDATES = {

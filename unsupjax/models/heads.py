@@ -22,6 +22,9 @@ class ProjectionHead(nn.Module):
     | BYOL, projector and predictor | (4096, 256) | yes | no |
     | MoCo v3, projector | (4096, 4096, 256) | yes | yes |
     | MoCo v3, predictor | (4096, 256) | yes | for ViT |
+    | SimSiam, projector | (2048, 2048, 2048) | yes | yes |
+    | SimSiam, predictor | (512, 2048) | yes | no |
+    | Barlow Twins, VICReg | (8192, 8192, 8192) | yes | no |
 
     Attributes:
         features: widths of the layers.
@@ -33,7 +36,9 @@ class ProjectionHead(nn.Module):
 
     Source: Chen et al., "A simple framework for contrastive learning of visual representations", ICML 2020; Chen et
     al., "Improved baselines with momentum contrastive learning", 2020; Grill et al., "Bootstrap your own latent",
-    NeurIPS 2020; Chen et al., "An empirical study of training self-supervised vision transformers", ICCV 2021.
+    NeurIPS 2020; Chen et al., "An empirical study of training self-supervised vision transformers", ICCV 2021;
+    Chen and He, "Exploring simple Siamese representation learning", CVPR 2021; Zbontar et al., "Barlow Twins:
+    self-supervised learning via redundancy reduction", ICML 2021; Bardes et al., "VICReg", ICLR 2022.
     """
 
     features: Sequence[int] = (512, 128)
