@@ -11,6 +11,7 @@ import pytest
 from unsupjax.config import SLOTS, Evaluate, check, defaults, experiment, sections_of, settled, widened
 from unsupjax.data.kinds import Modes, Table
 from unsupjax.data.kinds.columns import Category
+from unsupjax.data.kinds.tokens import fit_tokens
 from unsupjax.errors import UserError
 from unsupjax.evaluate import FIGURES, JUDGES
 from unsupjax.methods import METHODS
@@ -50,6 +51,7 @@ def test_defaults_are_those_of_the_signature():
     assert "tx" not in defaults(METHODS["vae"]) and "axis_name" not in defaults(METHODS["vae"])
 
 
+TEXT = fit_tokens(9, {"type": "chars", "characters": "abc"}, "packed")
 SLOW_TO_BUILD = ("gan_cifar10_r3gan",)
 
 
@@ -68,10 +70,11 @@ def test_every_config_builds(path):
     check(config)
     shapes = {"mnist": (28, 28, 1), "digits": (8, 8, 1), "cifar10": (32, 32, 3), "folder": (64, 64, 3)}
     shape = next((shapes[part] for part in path.stem.split("_") if part in shapes), (12,))
-    kind = TABLE if config.data.numbers == "modes" else None
+    kind = TABLE if config.data.numbers == "modes" else TEXT if "network" in config else None
     shape = kind.shape if kind else shape
     method = build(config, shape, 60_000, 100, kind=kind)
-    batch = jax.ShapeDtypeStruct((config.train.batch_size, *shape), np.float32)
+    dtype = np.int32 if kind == TEXT else np.float32
+    batch = jax.ShapeDtypeStruct((config.train.batch_size, *shape), dtype)
     jax.eval_shape(method.init, jax.random.key(0), batch)
     assert f"--config=configs/{path.name}" in module.__doc__ or path.stem == "autoencoder_digits"
 

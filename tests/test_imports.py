@@ -26,7 +26,7 @@ ALLOWED = {  # room -> the rooms that it may import
     "cluster": {"errors", "numerics", "parallel"},
     "som": {"numerics", "parallel"},
     "data": {"errors"},
-    "methods": {"augment", "cluster", "losses", "numerics", "optimizers", "parallel", "som"},
+    "methods": {"augment", "cluster", "losses", "models", "numerics", "optimizers", "parallel", "som"},
     "tables": {"arrays", "data", "errors", "evaluate", "methods", "parallel", "run"},
     "estimators": {
         "arrays",
@@ -157,6 +157,7 @@ NAMES = METHODS | SOURCES | KINDS | JUDGES | FIGURES | POLICIES | dict.fromkeys(
 MAY_NAME = {  # what a config has that names none; an argument of the command
     "config.py": {"digits", "reconstruction"},
     "compare.py": {"csv", "parquet"},  # what it writes
+    "sample.py": {"tokens"},  # how many are written
 }
 
 

@@ -17,7 +17,7 @@ from unsupjax.data import open_source
 from unsupjax.errors import UserError, choose, nearest
 from unsupjax.evaluate import FIGURES, JUDGES
 from unsupjax.methods import METHODS
-from unsupjax.models import DECODERS, DISCRIMINATORS, ENCODERS, GENERATORS, HEADS
+from unsupjax.models import DECODERS, DISCRIMINATORS, ENCODERS, GENERATORS, HEADS, SEQUENCES
 from unsupjax.optimizers import OPTIMIZERS, SCHEDULES, wrap
 from unsupjax.parallel.mesh import EXECUTORS
 
@@ -42,6 +42,7 @@ class Slot(NamedTuple):
 
 SLOTS = {
     "encoder": Slot(ENCODERS, ("encoder",)),
+    "network": Slot(SEQUENCES, ("network",), "transformer"),
     "decoder": Slot(DECODERS, ("decoder",)),
     "projector": Slot(HEADS, ("projector",)),
     "predictor": Slot(HEADS, ("predictor",)),

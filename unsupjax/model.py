@@ -3,7 +3,7 @@
 import functools
 import html
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -23,6 +23,7 @@ from unsupjax.run.plan import Plan
 from unsupjax.run.stored import restore
 
 _HELD = 2**22  # numbers of the inputs that go through a model at once, by default
+_PIECE = 16  # tokens that are drawn between two looks
 _FEWEST, _MOST = 8, 1024  # examples at once
 
 # What a model can do, by the functions of its method that it takes.
@@ -38,6 +39,7 @@ ABILITIES = {
     "log_prob": ("log_prob",),
     "prototypes": ("prototypes",),
     "map": ("map", "assign"),
+    "generate": ("generate",),
 }
 
 
@@ -215,6 +217,62 @@ class Model:
             key = jax.random.fold_in(jax.random.key(seed), start)
             yield start, np.asarray(draw(self.state, key))[: n - start]
 
+    def generate(
+        self,
+        prompt: str = "",
+        tokens: int = 200,
+        *,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        seed: int = 0,
+    ) -> Iterator[str]:
+        """How a text goes on, piece by piece; `"".join` makes it one.
+
+        Past the model's context, the second half of what it sees is its new beginning.
+
+        Args:
+            prompt: what stands before it, which is not given back; "": it begins.
+            tokens: how many are added.
+            temperature: of the draws; 0: always the likeliest token.
+            top_k: only so many likeliest tokens are drawn from; 0: all.
+            top_p: only the fewest likeliest tokens that together have this probability; 1: all.
+            seed: of the draws.
+
+        Raises:
+            UserError: a prompt that the tokenizer has no form for, or an argument out of its range.
+        """
+        if tokens < 1 or temperature < 0 or top_k < 0 or not 0 < top_p <= 1:
+            raise UserError(
+                f"{tokens=} must be at least 1, {temperature=} and {top_k=} at least 0, and {top_p=} in (0, 1]"
+            )
+        made = self.functions.generate
+        seen = self.kind.stream([prompt]).astype(np.int32)
+        return self._going_on(made, seen, tokens, (float(temperature), top_k, float(top_p)), seed)
+
+    def _going_on(self, made, seen: np.ndarray, left: int, drawn: tuple, seed: int) -> Iterator[str]:
+        prefill, extend = _compiled(made.prefill), _extending(made.extend, *drawn)
+        key, given, told, cache, held = jax.random.key(seed), len(seen), 0, None, made.length
+        while left > 0:
+            if held + _PIECE > made.length:  # of what comes next, no more fits
+                kept = (
+                    seen[-min(len(seen), max(made.length // 2, 1)) :]
+                    if cache is not None
+                    else seen[-made.length + 1 :]
+                )
+                cache, held = prefill(self.state, kept[None]), len(kept)
+            n = min(_PIECE, max(made.length - held, 1))
+            cache, fresh = extend(self.state, cache, jax.random.fold_in(key, len(seen)), n)
+            seen, held, left = (
+                np.concatenate([seen, np.asarray(fresh)[0][: max(left, 0)]]),
+                held + n,
+                left - n,
+            )
+            text = self.kind.restore(seen[None, given:])[0]
+            if text[told:] and not text.endswith("\ufffd"):  # a character that is not whole yet
+                yield text[told:]
+                told = len(text)
+
     def interpolate(self, n: int, steps: int = 10, seed: int = 0) -> Any:
         """What lies between n pairs of samples, `[n, steps, ...]` in the user's units; of tables rows in that order."""
         if n < 1 or steps < 2:
@@ -381,6 +439,11 @@ def _bounding(log_prob: Callable, samples: int) -> Callable:
         return jax.vmap(one)(index, x)
 
     return bound
+
+
+@lasting
+def _extending(extend: Callable, *drawn: Any) -> Callable:
+    return jax.jit(lambda state, cache, key, n: extend(state, cache, key, n, *drawn), static_argnums=3)
 
 
 @lasting

@@ -180,7 +180,14 @@ def test_runs_side_by_side(runs, unsup, tmp_path):
         "compare", *names, "--sort=-reconstruction_mse", "--csv=c.csv", "--parquet=c.parquet", "--html=c.html"
     )
     lines = said.splitlines()
-    assert lines[0].split() == ["run", "method.latent_dim", "seed", "reconstruction_mse", "train_mean_mse", "pca_mse"]
+    assert lines[0].split() == [
+        "run",
+        "method.latent_dim",
+        "seed",
+        "reconstruction_mse",
+        "train_mean_mse",
+        "pca_mse",
+    ]
     assert [line.split()[0] for line in lines[1:4]] == [str(n) for n in sorted(names, key=found.get)]
     assert re.search(r"^3 +2 +0\.\d+ ± 0\.\d+", said, re.M)  # two seeds of width 3
     rows = [line.split(",") for line in (tmp_path / "c.csv").read_text().splitlines()]

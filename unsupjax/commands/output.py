@@ -70,8 +70,8 @@ class Npy:
 
     def write(self, carried: Mapping[str, Sequence], name: str, values: Values) -> None:
         """Appends `[n, ...]`."""
-        if not isinstance(values, np.ndarray):
-            raise UserError("rows of named columns are no array: --out=NAME.csv or NAME.parquet")
+        if not isinstance(values, np.ndarray) or values.dtype == object:
+            raise UserError("texts and rows of named columns are no array: --out=NAME.csv or NAME.parquet")
         if self._shape is None:
             self._shape, self._dtype = (0, *values.shape[1:]), values.dtype
             self._header()

@@ -19,8 +19,16 @@ def run(name: str, argv: list[str]) -> None:
     parser.add_argument("--n", type=int, default=64, help="how many; default: 64")
     parser.add_argument("--seed", type=int, default=0, help="others are drawn with another one")
     parser.add_argument(
-        "--out", required=True, help="NAME.csv, .parquet, .npy or .npz, or for pictures a folder of PNG files"
+        "--out", default="", help="NAME.csv, .parquet, .npy or .npz, or for pictures a folder of PNG files"
     )
+    for option, kind, what in (
+        ("prompt", str, "a text that the model goes on with, printed as it comes"),
+        ("tokens", int, "of that text; default: 500"),
+        ("temperature", float, "of its draws; default: 1; 0: always the likeliest token"),
+        ("top_k", int, "draw from so many likeliest tokens"),
+        ("top_p", float, "draw from the fewest likeliest tokens of this probability together"),
+    ):
+        parser.add_argument(f"--{option}", type=kind, help=what)
     parser.add_argument("--step", default="newest", help="the checkpoint: newest, best, or its number")
     parser.add_argument("--batch", type=int, default=0, help="examples that are drawn at once")
     parser.add_argument("--overwrite", action="store_true", help="replace what --out names")
@@ -28,6 +36,15 @@ def run(name: str, argv: list[str]) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # what is half written is removed
     if options.n < 1 or options.batch < 0:
         raise UserError(f"--n={options.n} and --batch={options.batch} must be at least 1")
+    written = {name: getattr(options, name) for name in ("tokens", "temperature", "top_k", "top_p")}
+    written = {name: value for name, value in written.items() if value is not None}
+    if options.prompt is not None:
+        _go_on(options, written)
+        return
+    if written:
+        raise UserError(f"--{next(iter(written))} is for texts: give a --prompt, which may be empty")
+    if not options.out:
+        raise UserError("say where samples go: --out=FOLDER (PNG files), NAME.csv, .parquet, .npy or .npz")
     writer = output.check(options.out, options.overwrite)
     if pathlib.Path(options.run).is_file():
         _of_table(options)
@@ -45,6 +62,20 @@ def run(name: str, argv: list[str]) -> None:
             file.write({"row": np.arange(start, start + len(x))} if writer is output.Pngs else {}, "x", made)
             bar.update(len(x))
     print(f"{options.out}: {options.n} samples")
+
+
+def _go_on(options: argparse.Namespace, written: dict) -> None:
+    """Prints how a text goes on."""
+    from unsupjax.model import load
+
+    if options.out:
+        raise UserError("a text that goes on with a --prompt is printed: leave --out out")
+    model = load(options.run, options.step)
+    pieces = model.generate(options.prompt, **{"tokens": 500} | written, seed=options.seed)
+    print(options.prompt, end="", flush=True)
+    for piece in pieces:
+        print(piece, end="", flush=True)
+    print()
 
 
 def _of_table(options: argparse.Namespace) -> None:

@@ -94,6 +94,8 @@ def keys(split: Split) -> np.ndarray:
 
 
 def _of_array(split: ArraySplit) -> np.ndarray:
+    if split.x.dtype == object:  # texts
+        return np.array([_hashed(text.encode(errors="surrogatepass")) for text in split.x], np.uint64)
     if not split.x.dtype.names:
         return _hashed_rows(split.x)
     columns = [split.x[name] for name in split.x.dtype.names]

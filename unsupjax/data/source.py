@@ -9,9 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from unsupjax.data import tokenizers
 from unsupjax.data.files import is_remote
 from unsupjax.data.kinds import Arrays, Images, Kind, Table, images
 from unsupjax.data.kinds import table as tables
+from unsupjax.data.kinds.tokens import LAYOUTS, fit_tokens
 from unsupjax.data.members import CHANGED, Members, members, rejoined
 from unsupjax.data.pictures import ALPHAS
 from unsupjax.data.sources.columnar import open_arrow, open_parquet
@@ -21,6 +23,7 @@ from unsupjax.data.sources.folder import SUFFIXES as PICTURES
 from unsupjax.data.sources.folder import open_folder
 from unsupjax.data.sources.npz import open_npy, open_npz
 from unsupjax.data.sources.tar import open_tar
+from unsupjax.data.sources.text import TEXTS, open_column
 from unsupjax.data.sources.tfds import open_tfds
 from unsupjax.data.sources.toy import open_toy
 from unsupjax.data.splits import ArraySplit, Parts, Split, labels_at_hand
@@ -37,8 +40,9 @@ SOURCES = {
     "tar": open_tar,
     "tfds": open_tfds,
     "toy": open_toy,
-}
+} | TEXTS
 _NUMBER = re.compile(r"-?\d+")  # the name of a class of whole numbers
+ALWAYS_THERE = ("digits", "docstrings")  # which need no path
 DOWNLOADS = ("tfds",)  # what may fetch and prepare its data first: one process does, the others wait
 
 SUFFIXES = {
@@ -97,6 +101,12 @@ def open_source(
     value_range: tuple = (),
     channels_first: bool = False,
     as_arrays: bool = False,
+    text_column: str = "",
+    split_column: str = "",
+    tokenizer: str = "chars",
+    vocabulary: int = 0,
+    context: int = 128,
+    layout: str = "documents",
     kind: Kind | None = None,
     known: Members | None = None,
 ) -> Source:
@@ -113,7 +123,8 @@ def open_source(
             `tar:PATH` (shards of images as webdataset writes them: a file, a folder, `shards-{000..012}.tar`);
             `parquet:PATH` (a file or a folder), `arrow:PATH` (what Hugging Face's `save_to_disk` wrote): numbers, texts
             and dates, or vectors, or images;
-            `csv:PATH` (columns of numbers, or of any type where `columns` says so; with a header line or without).
+            `csv:PATH` (columns of numbers, or of any type where `columns` says so; with a header line or without);
+            `text:PATH` (a text, a folder of them, or `*.txt`), `lines:PATH` (a text a line), `docstrings` (of SciPy).
         holdout: the fraction of the examples that becomes the test split where the source has none itself.
         split_seed: seeds the choice of the held-out examples.
         stratified: hold out the same share of every class, as far as it goes. (Where labels are known without reading
@@ -152,6 +163,14 @@ def open_source(
             (-1.0, 1.0): they are scaled to [0, 1]. (): floating ones must lie in [0, 1] already.
         channels_first: arrays of pictures are `[N, C, H, W]`.
         as_arrays: floating arrays of the shape of pictures are none: they are taken as they are.
+        text_column: of a table in a file, the column of the texts that are learnt from, and no other but the labels.
+        split_column: of such a table, the column that says train or test; "": some are held out.
+        tokenizer: of texts: "chars", "bytes", "bpe" or "wordpiece", which learn from the training texts, or the path of
+            a `tokenizer.json`.
+        vocabulary: of texts, the most tokens that there may be; 0: all characters, 4,096 of "bpe" and "wordpiece".
+        context: of texts, tokens of an example, beside the one that it starts with.
+        layout: of texts: "documents", an example for each, its first tokens; or "packed": all of them behind each
+            other, cut into examples (without labels).
         kind: what an example is, in place of what the training split says: that of the `Source` that a model was
             trained on. Passed by programs, not by users.
         known: the members of the data set that an earlier run found, likewise.
@@ -187,11 +206,30 @@ def open_source(
         "alpha": alpha,
         "columns": columns,
     }
+    if text_column:  # of a table, whatever its other columns are
+        given = {
+            name: value for name, value in given.items() if name in ("label_column", "header", "delimiter")
+        }
     taken = options_of(form, given)
     # Where they are numbers already, they are told to the kind alone.
     if "categories" in inspect.signature(SOURCES[form]).parameters:
         taken["categories"] = tuple(categories)
-    parts = SOURCES[form](source, path, **taken)
+    if text_column and form not in ("csv", "parquet", "arrow"):
+        raise UserError(
+            f"config.data.text_column={text_column!r} is for tables in files, not {source!r}; leave it out"
+        )
+    if text_column:
+        parts = open_column(source, form, path, text_column, label_column, split_column, header, delimiter)
+    else:
+        parts = SOURCES[form](source, path, **taken)
+    texts = {
+        "split_column": split_column,
+        "tokenizer": tokenizer,
+        "vocabulary": vocabulary,
+        "context": context,
+    }
+    texts |= {"layout": layout}
+    _check_texts(source, parts, texts)
     as_arrays = as_arrays or isinstance(kind, Arrays)
     parts = _channels_last(source, parts, channels_first, as_arrays)
     normal = _normal(source, parts.label_names, normal_label)
@@ -218,6 +256,8 @@ def open_source(
         "value_range": tuple(value_range),
         "as_arrays": as_arrays,
     }
+    if _is_text(parts):
+        return _of_texts(source, parts, train, test, train_rows, test_rows, new, known, kind, normal, texts)
     found = _kind_of(source, parts, train, options)
     if kind is not None:
         _check_kind(source, kind, found)
@@ -251,6 +291,40 @@ def source_of(text: str) -> str:
     )
 
 
+def _is_text(parts: Parts) -> bool:
+    return isinstance(parts.train, ArraySplit) and parts.train.x.dtype == object
+
+
+def _check_texts(source: str, parts: Parts, given: dict[str, Any]) -> None:
+    usual = inspect.signature(open_source).parameters
+    choose("config.data.layout", given["layout"], dict.fromkeys(LAYOUTS))
+    for name, value in given.items():
+        if not _is_text(parts) and value != usual[name].default:
+            raise UserError(
+                f"config.data.{name}={value!r} is for texts, and {source!r} holds none; leave it out, or name a "
+                "config.data.text_column"
+            )
+    if given["context"] < 1:
+        raise UserError(f"config.data.context={given['context']} must be at least 1")
+
+
+def _of_texts(
+    source: str, parts: Parts, train, test, train_rows, test_rows, new, known, kind, normal, options
+) -> Source:
+    """Texts as tokens: documents with their labels, or packed."""
+    if kind is None:
+        learnt = tokenizers.fit(options["tokenizer"], list(train.x), options["vocabulary"])
+        kind = fit_tokens(options["context"] + 1, learnt, options["layout"])
+    packed = kind.layout == "packed"
+    made = [
+        ArraySplit(kind.packed(s.x), None) if packed else ArraySplit(kind.prepare(s.x), s.y)
+        for s in (train, test)
+    ]
+    tested = test_rows if parts.test is None else None
+    found = functools.partial(members, parts, train_rows, tested) if new else lambda: known
+    return Source(source, kind, *made, None if packed else parts.label_names, normal, found)
+
+
 def _form_of_folder(path: str) -> str:
     for _, _, names in os.walk(path):
         for suffix in (".parquet", ".arrow", ".tar"):
@@ -272,9 +346,11 @@ def form_of(source: str) -> tuple[str, str]:
             f"config.data.source={source!r}: there is no such file or folder, and no kind {form!r}; "
             f"{nearest(form, SOURCES)}; a source is a path, 'digits' or KIND:PATH, for example 'tfds:mnist'"
         )
-    if bool(path) == (form == "digits"):
+    if bool(path) == (form in ALWAYS_THERE):
         usual = (
-            "'digits'" if form == "digits" else f"'{form}:{'NAME' if form in ('tfds', 'toy') else 'PATH'}'"
+            repr(form)
+            if form in ALWAYS_THERE
+            else f"'{form}:{'NAME' if form in ('tfds', 'toy') else 'PATH'}'"
         )
         raise UserError(f"config.data.source={source!r} should have the form {usual}")
     return form, path if form == "tfds" else os.path.expanduser(path)

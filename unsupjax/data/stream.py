@@ -21,6 +21,7 @@ from unsupjax.data.pictures import UnreadableImage, decode_image
 from unsupjax.data.skipped import Skipped
 from unsupjax.data.source import SOURCES, form_of, options_of, source_of
 from unsupjax.data.sources import columnar, folder, frames, tar
+from unsupjax.data.sources.text import open_column
 from unsupjax.data.splits import Split
 from unsupjax.errors import UserError, nearest
 
@@ -75,6 +76,10 @@ def open_stream(text: str, kind: Kind, options: Mapping[str, Any], keep: Sequenc
     form, path = form_of(source)
     if isinstance(kind, Images) and form in ("folder", "tar"):
         return _of_pictures(source, *_PICTURES[form](source, path), kind, options)
+    if options.get("text_column") and form in ("csv", "parquet", "arrow"):
+        how = options["header"], options["delimiter"]
+        parts = open_column(source, form, path, options["text_column"], "", "", *how)
+        return _of_splits(source, [parts.train], kind, options)
     if form in ("parquet", "arrow"):
         return _of_tables(source, form, path, kind, options, keep)
     if form == "csv":

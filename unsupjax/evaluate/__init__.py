@@ -38,6 +38,7 @@ from unsupjax.evaluate.figures import learning_curves as learning_curves
 from unsupjax.evaluate.judge import OF_DATA as OF_DATA
 from unsupjax.evaluate.judge import Facts as Facts
 from unsupjax.evaluate.judge import Judge as Judge
+from unsupjax.evaluate.language.next_token import next_token as next_token
 from unsupjax.evaluate.representation.fine_tune import fine_tune as fine_tune
 from unsupjax.evaluate.representation.kmeans import kmeans as kmeans
 from unsupjax.evaluate.representation.knn import check as check_neighbours
@@ -89,6 +90,7 @@ JUDGES = {
     "memorisation": Judge(memorisation, ("sample",), check=check_encoder),
     "modes": Judge(modes, ("labels", "train labels", "sample")),
     "neighbours": Judge(neighbours, check=check_kept_neighbours),
+    "next_token": Judge(next_token, ("token_log_prob",), kinds=("tokens",)),
     "rank_me": Judge(rank_me),
     "reconstruction": Judge(reconstruction, ("decode",)),
     "som": Judge(som, ("map",)),

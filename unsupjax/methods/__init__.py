@@ -15,6 +15,7 @@ from unsupjax.methods.gan import gan as gan
 from unsupjax.methods.kmeans import kmeans as kmeans
 from unsupjax.methods.moco import moco as moco
 from unsupjax.methods.moco_v3 import moco_v3 as moco_v3
+from unsupjax.methods.next_token import next_token as next_token
 from unsupjax.methods.simclr import simclr as simclr
 from unsupjax.methods.simsiam import simsiam as simsiam
 from unsupjax.methods.som import som as som
@@ -38,6 +39,7 @@ METHODS = {
     "kmeans": kmeans,
     "moco": moco,
     "moco_v3": moco_v3,
+    "next_token": next_token,
     "simclr": simclr,
     "simsiam": simsiam,
     "som": som,

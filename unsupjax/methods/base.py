@@ -30,6 +30,21 @@ class Wants(NamedTuple):
     unit_interval: tuple[str, ...] = ()
 
 
+class Generator(NamedTuple):
+    """How a method goes on with a sequence; both are pure, and the cost of a token does not grow.
+
+    Attributes:
+        prefill: `(State, tokens [B, P]) -> cache`.
+        extend: `(State, cache, key, n, temperature, top_k, top_p) -> (cache, tokens [B, n])`; all but the first three
+            are static. A token's draw follows from the key and its position.
+        length: the most tokens that a cache holds.
+    """
+
+    prefill: Callable
+    extend: Callable
+    length: int
+
+
 class Method(NamedTuple):
     """A method of unsupervised learning: pure functions over a `State`, which is a NamedTuple of arrays.
 
@@ -59,6 +74,9 @@ class Method(NamedTuple):
             leaves something to do; of a State that is finished already it makes the same.
         diagnose: `(metrics) -> str | None`, on the host: what is wrong with a run whose mean metrics of an
             interval are these floats, in plain words.
+        generate: a `Generator`, for methods that go on with sequences.
+        token_log_prob: `(State, x) -> ([B, L - 1], [B, L - 1])`, the log-probability in nats of each token but the
+            first, given those before it, and whether it is a token and no padding.
         denoise: `(State, x) -> x`, an example without its noise, for methods that learn to take it away.
         wants: what it asks of its data.
     """
@@ -76,6 +94,8 @@ class Method(NamedTuple):
     views: Callable | None = None
     finish: Callable | None = None
     diagnose: Callable | None = None
+    generate: Generator | None = None
+    token_log_prob: Callable | None = None
     denoise: Callable | None = None
     wants: Wants = Wants()
 

@@ -27,6 +27,8 @@ from unsupjax.models.mlp import MLPEncoder as MLPEncoder
 from unsupjax.models.resnet import ResNet as ResNet
 from unsupjax.models.resnet import resnet18 as resnet18
 from unsupjax.models.resnet import resnet50 as resnet50
+from unsupjax.models.transformer import Transformer as Transformer
+from unsupjax.models.transformer import transformer as transformer
 from unsupjax.models.vit import ViT as ViT
 
 ENCODERS = {
@@ -38,6 +40,7 @@ ENCODERS = {
     "resnet50": resnet50,
     "vit": ViT,
 }
+SEQUENCES = {"transformer": transformer}  # of the section `network`
 DECODERS = {"mlp": MLPDecoder, "conv": ConvDecoder}
 HEADS = {"mlp": ProjectionHead}  # of the sections `projector` and `predictor`
 GENERATORS = {

@@ -81,7 +81,7 @@ def build(
     """The Method of a config: its factory, given its networks, its optimizer and those facts it asks for.
 
     Every factory, of a network or policy as well, is passed what its signature names of `shape`, `examples`,
-    `total_steps`, `axis_name`, `dtype` and `kind`, and the method's of `rows`.
+    `total_steps`, `axis_name`, `dtype`, `kind`, `vocabulary` and `context` (of tokens), and the method's of `rows`.
 
     Args:
         config: the complete config.
@@ -102,6 +102,8 @@ def build(
         "axis_name": axis_name(config.parallel),
         "dtype": DTYPES[config.dtype],
         "kind": kind,
+        "vocabulary": getattr(kind, "size", None),
+        "context": shape[0],
     }
 
     def made(section, factories, **parts):

@@ -1,0 +1,325 @@
+"""Pre-norm transformers over tokens: causal or both ways, whole sequences or a token at a time from a cache."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+NORMS = ("rms", "layer")
+MLPS = ("relu2", "gelu", "swiglu")
+POSITIONS = ("rope", "learned")
+
+
+class Cache(NamedTuple):
+    """Keys and values of the tokens so far.
+
+    Attributes:
+        k, v: `[depth, B, L, heads, D]`.
+        length: tokens that are in it, int32 scalar.
+        logits: of the token that comes next, float32 `[B, V]`.
+    """
+
+    k: jax.Array
+    v: jax.Array
+    length: jax.Array
+    logits: jax.Array
+
+
+class RMSNorm(nn.Module):
+    r""":math:`\gamma x / \sqrt{\mathrm{mean}(x^2) + \epsilon}`, computed in float32.
+
+    The mean is a product with ones: on a CPU, matrix products run on all cores and reductions on one.
+    """
+
+    epsilon: float = 1e-6
+    scale: bool = True
+    dtype: jnp.dtype | None = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        width = x.shape[-1]
+        wide = x.astype(jnp.float32)
+        mean = (wide * wide) @ jnp.full((width, 1), 1 / width, jnp.float32)
+        y = wide * jax.lax.rsqrt(mean + self.epsilon)
+        if self.scale:
+            scale = self.param("scale", nn.initializers.ones, (width,))
+            y = y * jnp.expand_dims(scale, tuple(range(x.ndim - 1)))
+        return y.astype(self.dtype or x.dtype)
+
+
+def rope(x: jax.Array, positions: jax.Array, base: float = 10_000.0) -> jax.Array:
+    r"""Rotary positions: pairs :math:`(x_i, x_{i + D/2})` turned by the angle :math:`p \cdot base^{-2i/D}`.
+
+    Args:
+        x: queries or keys `[B, T, heads, D]`.
+        positions: p, absolute, `[T]`.
+        base: of the slowest turn.
+
+    Source: Su et al., "RoFormer", 2021; the halves as in GPT-NeoX.
+    """
+    half = x.shape[-1] // 2
+    slower = base ** (-jnp.arange(half, dtype=jnp.float32) / half)
+    angles = positions[:, None] * slower[None]
+    cos, sin = (f(angles)[None, :, None].astype(x.dtype) for f in (jnp.cos, jnp.sin))
+    a, b = x[..., :half], x[..., half:]
+    return jnp.concatenate([a * cos - b * sin, a * sin + b * cos], axis=-1)
+
+
+class Block(nn.Module):
+    """Attention, then a perceptron, each of the normalised tokens and added to them; fields as of `Transformer`."""
+
+    heads: int
+    hidden: int
+    norm: str
+    mlp: str
+    positions: str
+    qk_norm: bool
+    zero_init: bool
+    bias: bool
+    dropout: float
+    dtype: jnp.dtype | None
+
+    @nn.compact
+    def __call__(
+        self,
+        x: jax.Array,
+        at: jax.Array,
+        mask: jax.Array | None,
+        causal: bool,
+        held=None,
+        train: bool = False,
+    ):
+        """Tokens `[B, T, width]` at positions `[T]`, and their keys and values, or with `held` the renewed ones."""
+        batch, tokens, width = x.shape
+        q, k, v = jnp.unstack(
+            self._dense(3 * width, "qkv")(self._normed(x, "norm1")).reshape(batch, tokens, 3, self.heads, -1),
+            axis=2,
+        )
+        if self.qk_norm:
+            q, k = (RMSNorm(scale=False, dtype=self.dtype)(y) for y in (q, k))
+        if self.positions == "rope":
+            q, k = rope(q, at), rope(k, at)
+        if held is not None:
+            k, v = (
+                jax.lax.dynamic_update_slice_in_dim(old, new, at[0], 1)
+                for old, new in zip(held, (k, v), strict=True)
+            )
+        y = jax.nn.dot_product_attention(q, k, v, mask=mask, is_causal=causal)
+        drop = nn.Dropout(self.dropout, deterministic=not train)
+        x = x + drop(self._dense(width, "attended", last=True)(y.reshape(x.shape)))
+        return x + drop(self._mlp(self._normed(x, "norm2"), width)), (k, v)
+
+    def _normed(self, x: jax.Array, name: str) -> jax.Array:
+        if self.norm == "rms":
+            return RMSNorm(dtype=self.dtype, name=name)(x)
+        return nn.LayerNorm(1e-5, dtype=self.dtype, name=name)(x)
+
+    def _dense(self, features: int, name: str, last: bool = False) -> nn.Dense:
+        start = nn.initializers.zeros if last and self.zero_init else nn.initializers.normal(0.02)
+        return nn.Dense(features, self.bias, dtype=self.dtype, kernel_init=start, name=name)
+
+    def _mlp(self, y: jax.Array, width: int) -> jax.Array:
+        if self.mlp == "swiglu":
+            y = nn.silu(self._dense(self.hidden, "gate")(y)) * self._dense(self.hidden, "hidden")(y)
+        else:
+            y = self._dense(self.hidden, "hidden")(y)
+            y = nn.gelu(y, approximate=True) if self.mlp == "gelu" else jnp.square(nn.relu(y))
+        return self._dense(width, "output", last=True)(y)
+
+
+class Transformer(nn.Module):
+    """Tokens to hidden states, and these to logits over the vocabulary.
+
+    Attributes:
+        vocabulary: V.
+        length: L, the most tokens of a sequence.
+        width: features of a token.
+        depth: number of blocks.
+        heads: attention heads; they divide `width`.
+        mlp_ratio: hidden features of a block's perceptron, as a multiple of `width`.
+        causal: a token sees none after it.
+        positions: "rope" or "learned".
+        norm: "rms" or "layer".
+        mlp: "relu2", "gelu" (its tanh form) or "swiglu".
+        qk_norm: queries and keys have norm 1 times the root of their width.
+        zero_init: every block starts as the identity, and the logits at 0.
+        tied: logits are products with the embeddings.
+        bias: of the dense layers.
+        dropout: of embeddings, attended values and perceptrons, in training.
+        remat: blocks are computed again in the backward pass, and take no memory between.
+        dtype: compute dtype; parameters, norms, attention weights and logits are float32.
+
+    Source: Vaswani et al., "Attention is all you need", 2017; pre-norm as Radford et al., "Language models are
+    unsupervised multitask learners", 2019; ReLU^2: So et al., "Primer", 2021.
+    """
+
+    vocabulary: int
+    length: int
+    width: int = 128
+    depth: int = 4
+    heads: int = 4
+    mlp_ratio: float = 4.0
+    causal: bool = True
+    positions: str = "rope"
+    norm: str = "rms"
+    mlp: str = "relu2"
+    qk_norm: bool = True
+    zero_init: bool = True
+    tied: bool = False
+    bias: bool = False
+    dropout: float = 0.0
+    remat: bool = False
+    dtype: jnp.dtype | None = None
+
+    def setup(self):
+        """The layers."""
+        self._check()
+        start = nn.initializers.normal(0.02)
+        self.drop = nn.Dropout(self.dropout)
+        self.embed = nn.Embed(self.vocabulary, self.width, dtype=self.dtype, embedding_init=start)
+        if self.positions == "learned":
+            self.places = self.param("places", start, (self.length, self.width))
+        block = nn.remat(Block, static_argnums=(4, 6)) if self.remat else Block
+        fields = (self.heads, round(self.mlp_ratio * self.width), self.norm, self.mlp, self.positions)
+        more = (self.qk_norm, self.zero_init, self.bias, self.dropout, self.dtype)
+        self.blocks = [block(*fields, *more, name=f"block{i}") for i in range(self.depth)]
+        self.last = RMSNorm() if self.norm == "rms" else nn.LayerNorm(1e-5)
+        if not self.tied:
+            zero = nn.initializers.zeros if self.zero_init else start
+            self.head = nn.Dense(self.vocabulary, use_bias=False, dtype=self.dtype, kernel_init=zero)
+
+    def _check(self) -> None:
+        for name, known in (("norm", NORMS), ("mlp", MLPS), ("positions", POSITIONS)):
+            if getattr(self, name) not in known:
+                raise ValueError(f"unknown {name} {getattr(self, name)!r}; one of {', '.join(known)}")
+        if self.width % self.heads or (self.width // self.heads) % 2:
+            raise ValueError(f"{self.heads} heads do not divide a width of {self.width} into even parts")
+
+    def __call__(
+        self, tokens: jax.Array, segments: jax.Array | None = None, train: bool = False
+    ) -> jax.Array:
+        """Hidden states.
+
+        Args:
+            tokens: int32 `[B, T]`, T at most L.
+            segments: int32 `[B, T]`: a token sees those of its own segment alone; None: all are of one.
+            train: with dropout.
+
+        Returns:
+            float32 `[B, T, width]`.
+        """
+        mask = None if segments is None else (segments[:, None, :, None] == segments[:, None, None, :])
+        at = jnp.arange(tokens.shape[1])
+        x = self._embedded(tokens, at, train)
+        for block in self.blocks:
+            x, _ = block(x, at, mask, self.causal, None, train)
+        return self.last(x.astype(jnp.float32))
+
+    def _embedded(self, tokens: jax.Array, at: jax.Array, train: bool = False) -> jax.Array:
+        x = self.embed(tokens)
+        if self.positions == "learned":
+            x = x + self.places[at][None].astype(x.dtype)
+        return self.drop(x, deterministic=not train)
+
+    def logits(self, hidden: jax.Array) -> jax.Array:
+        """Of hidden states `[..., width]`, float32 `[..., V]`."""
+        made = self.embed.attend(hidden) if self.tied else self.head(hidden)
+        return made.astype(jnp.float32)
+
+    def both(self, tokens: jax.Array, segments: jax.Array | None = None, train: bool = False) -> jax.Array:
+        """Logits of every token, `[B, T, V]`."""
+        return self.logits(self(tokens, segments, train))
+
+    def prefill(self, tokens: jax.Array) -> Cache:
+        """A cache that holds the first tokens, `[B, T]`, T from 1 to L."""
+        n = tokens.shape[1]
+        at, held = jnp.arange(n), []
+        x = self._embedded(tokens, at)
+        for block in self.blocks:
+            x, pair = block(x, at, None, True, None, False)
+            held.append([jnp.pad(y, ((0, 0), (0, self.length - n), (0, 0), (0, 0))) for y in pair])
+        k, v = (jnp.stack(part) for part in zip(*held, strict=True))
+        last = self.last(x[:, -1].astype(jnp.float32))
+        return Cache(k, v, jnp.asarray(n, jnp.int32), self.logits(last))
+
+    def extend(self, cache: Cache, token: jax.Array) -> Cache:
+        """The cache after one token more, int32 `[B]`, at the absolute position `cache.length`."""
+        at = cache.length[None]
+        mask = (jnp.arange(self.length) <= cache.length)[None, None, None]
+        x, held = self._embedded(token[:, None], at), []
+        for block, k, v in zip(self.blocks, cache.k, cache.v, strict=True):
+            x, pair = block(x, at, mask, False, (k, v), False)
+            held.append(pair)
+        k, v = (jnp.stack(part) for part in zip(*held, strict=True))
+        return Cache(k, v, cache.length + 1, self.logits(self.last(x[:, 0].astype(jnp.float32))))
+
+
+def drawn(logits: jax.Array, key: jax.Array, temperature: float, top_k: int, top_p: float) -> jax.Array:
+    """A token for each row of logits `[B, V]`, int32 `[B]`.
+
+    Args:
+        logits: of the next token.
+        key: typed PRNG key.
+        temperature: that logits are divided by; 0: the likeliest.
+        top_k: of that many likeliest ones; 0: of all.
+        top_p: of the fewest likeliest ones that together have this probability; 1: of all.
+    """
+    if temperature == 0:
+        return jnp.argmax(logits, axis=-1).astype(jnp.int32)
+    logits = logits / temperature
+    if top_k and top_k < logits.shape[-1]:
+        least = jax.lax.top_k(logits, top_k)[0][:, -1:]
+        logits = jnp.where(logits < least, -jnp.inf, logits)
+    if top_p < 1:
+        ordered = jnp.sort(logits, axis=-1)[:, ::-1]
+        before = jnp.cumsum(jax.nn.softmax(ordered), axis=-1) - jax.nn.softmax(ordered)
+        least = jnp.min(jnp.where(before < top_p, ordered, jnp.inf), axis=-1, keepdims=True)
+        logits = jnp.where(logits < least, -jnp.inf, logits)
+    return jax.random.categorical(key, logits).astype(jnp.int32)
+
+
+def transformer(
+    *,
+    vocabulary: int,
+    context: int,
+    width: int = 128,
+    depth: int = 4,
+    heads: int = 4,
+    mlp_ratio: float = 4.0,
+    positions: str = "rope",
+    norm: str = "rms",
+    mlp: str = "relu2",
+    qk_norm: bool = True,
+    zero_init: bool = True,
+    tied: bool = False,
+    bias: bool = False,
+    dropout: float = 0.0,
+    remat: bool = False,
+    dtype: jnp.dtype | None = None,
+) -> Callable[..., Transformer]:
+    """A `Transformer` over `vocabulary` tokens and at most `context` of them; its method says whether it is causal.
+
+    Args:
+        vocabulary: number of tokens.
+        context: the most tokens of a sequence.
+        width: features of a token.
+        depth: number of blocks.
+        heads: attention heads; they divide `width` into even parts.
+        mlp_ratio: hidden features of a block's perceptron, as a multiple of `width`.
+        positions: "rope" or "learned".
+        norm: "rms" or "layer".
+        mlp: "relu2", "gelu" (its tanh form) or "swiglu".
+        qk_norm: queries and keys are normalised.
+        zero_init: every block starts as the identity, and the logits at 0.
+        tied: logits are products with the embeddings.
+        bias: of the dense layers.
+        dropout: in training.
+        remat: blocks are computed again in the backward pass, and take no memory between.
+        dtype: compute dtype.
+    """
+    return Transformer(
+        vocabulary, context, width, depth, heads, mlp_ratio, True, positions, norm, mlp, qk_norm, zero_init,
+        tied, bias, dropout, remat, dtype,
+    )  # fmt: skip
