@@ -12,7 +12,7 @@ def get_config():
         method={"name": "next_token"},
         data={"source": "text:tinyshakespeare.txt", "layout": "packed", "context": 64},
         network={"name": "transformer", "width": 128, "depth": 4, "heads": 4},
-        optimizer={"name": "adamw", "learning_rate": 3e-3},
+        optimizer={"name": "muon", "learning_rate": 3e-3},
         schedule={"name": "linear", "warmup": 0.02},
         train={"batch_size": 64, "steps": 2000, "log_every": 100},
         evaluate={"run": ("next_token",), "figures": ()},

@@ -136,6 +136,7 @@ CASES = {  # method, its networks if it has any, its arguments
             "diff_augment": ("colour", "translation", "cutout"),
         },
     ),
+    "masked_tokens": (methods.masked_tokens, WORDS, {"share": 0.3}),
     "next_token": (methods.next_token, WORDS, {}),
     "kmeans": (methods.kmeans, None, {"clusters": 3, "examples": 16, "restarts": 2}),
     "kmeans-across": (methods.kmeans, None, {"clusters": 12, "examples": 24, "seeding": "random"}),
@@ -219,7 +220,7 @@ class Hashed:
 
     def of(self, case):
         """The batches as that case takes them: of pixels, or of tokens, some rows ending early."""
-        if CASES[case][0] is not methods.next_token:
+        if CASES[case][0] not in (methods.next_token, methods.masked_tokens):
             return self.value
         tokens = (self.value.reshape(STEPS, BATCH, 64) * 16).astype(np.int32) + 2
         tokens[:, ::3, 50:], tokens[..., 0], tokens[..., 20] = 0, 1, 1

@@ -219,5 +219,5 @@ def _library():
         import tokenizers.pre_tokenizers
         import tokenizers.trainers
     except ImportError as error:
-        raise UserError("this tokenizer needs a package: pip install tokenizers") from error
+        raise UserError("this tokenizer needs a package: pip install 'unsupjax[text]'") from error
     return tokenizers

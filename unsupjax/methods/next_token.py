@@ -6,10 +6,9 @@ import jax.numpy as jnp
 import optax
 
 from unsupjax.methods.base import Generator, Method, State, Wants, init_state, update
+from unsupjax.methods.parts.tokens import PAD, START, mean_of_real, segments
 from unsupjax.models.transformer import Cache, drawn
 from unsupjax.parallel.collectives import pmean
-
-PAD, START = 0, 1  # as `unsupjax.data.tokenizers` has them
 
 
 def next_token(
@@ -59,9 +58,7 @@ def next_token(
         return state, {"loss": value, "perplexity": jnp.exp(jnp.minimum(value, 50.0))} | metrics
 
     def encode(state: State, x: jax.Array):
-        hidden = apply(state.params, x, segments(x))
-        real = (x != PAD)[..., None]
-        return jnp.where(real, hidden, 0).sum(1) / jnp.maximum(real.sum(1), 1)
+        return mean_of_real(apply(state.params, x, segments(x)), x)
 
     def log_prob(state: State, key: jax.Array, x: jax.Array, n: int):
         found, real = log_p(state.params, x)
@@ -99,8 +96,3 @@ def next_token(
         token_log_prob=token_log_prob,
         wants=Wants(kinds=("tokens",)),
     )
-
-
-def segments(x: jax.Array) -> jax.Array:
-    """Which document of its row each token is of, int32 `[B, L]`; a row that begins amid one begins with the 0th."""
-    return jnp.cumsum(x == START, axis=1, dtype=jnp.int32)
