@@ -36,6 +36,7 @@ def test_rows_are_measured_once(tmp_path, cifar, monkeypatch):
     assert accelerator.measure(out, size="toy") == rows
 
 
+@pytest.mark.thorough
 def test_a_row_that_fails_or_is_skipped_does_not_end_the_run(tmp_path, monkeypatch):
     calls = []
 

@@ -55,6 +55,7 @@ def test_all_rows_at_one_center():
     assert cost_of(x, centers, labels) == pytest.approx(optimum(x, centers), rel=1e-9)
 
 
+@pytest.mark.thorough
 def test_digits_and_k_means(digits):
     x = digits[:600].reshape(600, -1)
     centers = np.asarray(kmeans.fit(jax.random.key(0), x, 32, restarts=1).centers)

@@ -24,6 +24,7 @@ from unsupjax.estimators import DBSCAN, SOM, KMeans
 WEIGHTED = "sample_weight is not equivalent to removing/repeating samples."  # scikit-learn's reason for its own KMeans
 
 
+@pytest.mark.thorough
 @parametrize_with_checks(
     # A narrow end: every unit of the map is then some row's best, as the checks ask of labels.
     [DBSCAN(), KMeans(n_clusters=2, max_iter=5), SOM(height=1, width=3, epochs=5, end_radius=0.2)],

@@ -37,6 +37,7 @@ def noise(state, key, n):
     return jax.random.normal(key, (n, 5)) * state.std()
 
 
+@pytest.mark.thorough
 def test_samples_as_good_as_the_data_do_as_well_and_noise_does_not_help():
     good, bad = (train_on_samples(judged(sample), **COUNTS) for sample in (faithful, noise))
     names = {"train_on_samples", "train_on_real", "few_real", "few_real_and_samples"}

@@ -138,6 +138,7 @@ def usage_of(out):
     return (out / "README.md").read_text().partition("```python\n")[2].partition("\n```")[0]
 
 
+@pytest.mark.thorough
 def test_a_program_runs_without_this_package_on_any_number_of_examples(runs, tmp_path, capsys):
     pytest.importorskip("flatbuffers")
     run, out = runs("autoencoder"), tmp_path / "out"

@@ -84,6 +84,7 @@ def test_a_run_a_folder_and_a_file_are_the_same_start_of_student_and_teacher(run
     assert networks == {random.params["encoder"]["Conv_0"]["kernel"].sharding}
 
 
+@pytest.mark.thorough
 def test_a_run_trains_from_weights_and_goes_on_without_them(exported, tmp_path, capsys):
     shutil.copytree(exported, tmp_path / "out")
     config = tiny(encoder=CNN | {"weights": str(tmp_path / "out")})

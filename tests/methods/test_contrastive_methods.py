@@ -156,6 +156,7 @@ REFERENCES = {
 THOROUGH = [pytest.param(name, marks=pytest.mark.thorough) for name in ("simsiam", "barlow_twins", "vicreg")]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["simclr", "byol", "moco_v3", "moco", *THOROUGH])
 def test_one_step_is_that_of_a_second_implementation(name):
     arguments = {"queue_size": 32, "key_statistics": "global"} if name == "moco" else {}

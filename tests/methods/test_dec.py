@@ -151,6 +151,7 @@ def test_kmeans_sees_the_codes_of_all_examples(batch):
     assert not np.any(before.params["centers"])
 
 
+@pytest.mark.thorough
 def test_kmeans_of_some_examples_takes_each_once():
     method, step = make(kmeans_examples=20)
     *_, (_, before, state, _) = walk(method, step, 16, 7)
@@ -160,11 +161,13 @@ def test_kmeans_of_some_examples_takes_each_once():
     assert len(set(apart.argmin(axis=1))) == 20
 
 
+@pytest.mark.thorough
 def test_the_optimizer_starts_anew_with_the_centers():
     *_, (_, before, state, _) = walk(*make(optax.adam(1e-2)), 10, 10)
     assert before.opt_state[0].count == 5 and state.opt_state[0].count == 0
 
 
+@pytest.mark.thorough
 def test_convergence_freezes_the_parameters():
     """A tolerance that anything is below, and still the first targets do not converge: they have no before."""
     learnt, converged = None, []

@@ -99,6 +99,7 @@ def by_hand(state, x, *, loss, penalty, weight, every, n_critic, ema, rate=0.05)
     return g, d, average
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("loss", "penalty", "n_critic", "every"),
     [("relativistic", "r1_r2", 1, 1), ("wasserstein", "wgan_gp", 2, 1), ("hinge", "r1_r2", 2, 3)],

@@ -54,6 +54,7 @@ def test_the_best_of_several_restarts_counts(rows):
     np.testing.assert_array_equal(method.assign(state, rows), labels)
 
 
+@pytest.mark.thorough
 def test_decoding_gives_the_nearest_centre(rows):
     method = methods.kmeans(clusters=5, examples=500)
     _, state, _ = run(method, rows, 500, 5)
@@ -63,6 +64,7 @@ def test_decoding_gives_the_nearest_centre(rows):
     np.testing.assert_array_equal(method.decode(state, codes), expected)
 
 
+@pytest.mark.thorough
 def test_mini_batches_move_centres_to_the_mean_of_what_they_were_given(rows):
     method = methods.kmeans(clusters=6, update="minibatch", examples=500)
     first, last, _ = run(method, rows, 50, 30)
@@ -102,6 +104,7 @@ def test_bad_arguments_are_named(settings, message):
         methods.kmeans(examples=10, **settings)
 
 
+@pytest.mark.thorough
 def test_a_batch_must_hold_a_row_for_each_centre(rows):
     with pytest.raises(ValueError, match="12 clusters need a batch_size of at least that, not 10"):
         methods.kmeans(clusters=12, examples=500).init(KEY, rows[:10])

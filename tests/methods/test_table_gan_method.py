@@ -25,6 +25,8 @@ from unsupjax.run import workdir
 from unsupjax.run.build import build
 from unsupjax.run.checkpoint import Checkpoints
 
+pytestmark = pytest.mark.thorough
+
 SMALL = {"generator_features": (8,), "critic_features": (8,), "noise_dim": 4}
 CASES = {
     "relativistic": {"pack": 2},

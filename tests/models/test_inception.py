@@ -75,6 +75,7 @@ def repool(block, pool):
     block._forward = lambda x: [*forward(x)[:-1], block.branch_pool(pool(x))]
 
 
+@pytest.mark.thorough
 def test_features_are_those_of_torch(weights, images, features):
     """As pytorch-fid changes torchvision's network; each of its two changes shows in the features."""
     torch, torchvision = pytest.importorskip("torch"), pytest.importorskip("torchvision")

@@ -61,6 +61,7 @@ def test_a_run_is_judged_beside_inputs_and_an_untrained_encoder(tmp_path, capsys
     assert "collapsed" not in capsys.readouterr().err
 
 
+@pytest.mark.thorough
 def test_a_collapsed_run_says_so(tmp_path, capsys):
     """A teacher that is the student itself, and nothing that keeps embeddings apart."""
     config = tiny(

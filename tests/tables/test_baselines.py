@@ -64,6 +64,7 @@ def of_rows(table, **options):
     return kind, layout, copula.fit(kind, layout, table.values, **options)
 
 
+@pytest.mark.thorough
 def test_the_start_is_the_copula(table):
     """The same scores make the same rows, as far as the table of quantiles is fine enough."""
     (kind, layout, prior), fitted = of_rows(table), baselines.fit_copula(table)
@@ -91,6 +92,7 @@ def test_without_the_copula_the_start_is_silent(table):
     np.testing.assert_array_equal(prior.factor[0], np.eye(4))
 
 
+@pytest.mark.thorough
 def test_scores_of_a_category(table):
     kind, layout, prior = of_rows(table, seed=3)
     order = [*layout.numbers, *layout.categories]

@@ -14,6 +14,8 @@ from unsupjax.errors import UserError
 from unsupjax.run import loop
 from unsupjax.tables import table_gan
 
+pytestmark = pytest.mark.thorough
+
 TINY = {
     "steps": 6,
     "modes": 2,

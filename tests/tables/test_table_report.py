@@ -69,6 +69,7 @@ def test_trends_with_a_category_see_numbers_by_decile(real):
     assert tables.pair_trends(*pair) == pytest.approx(1 - np.abs(count[0] - count[1]).sum() / 2)
 
 
+@pytest.mark.thorough
 def test_a_perfect_and_a_poor_table(real):
     train, test = real
     good = tables.report(train, test, make(600, 2), target="c")
