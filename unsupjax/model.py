@@ -69,7 +69,7 @@ class Model:
     """A trained method with what it knows of its data.
 
     It has those of `encode`, `decode`, `reconstruct`, `denoise`, `score`, `assign`, `sample`, `interpolate`,
-    `log_prob`, `prototypes` and `map` that its method has (`abilities`), and refuses the others. They take what a user
+    `log_prob`, `prototypes`, `map` and `generate` that its method has (`abilities`), and refuses the others. They take what a user
     has: pictures as they are in files (uint8 `[N, H, W, C]`), a DataFrame or a dict of columns by their names, arrays;
     any number of them. Inputs go through in batches of one size, the last one filled up: each function is compiled
     once. Results are numpy arrays, and tables are DataFrames where DataFrames came in, else dicts of columns.
@@ -255,19 +255,12 @@ class Model:
         key, given, told, cache, held = jax.random.key(seed), len(seen), 0, None, made.length
         while left > 0:
             if held + _PIECE > made.length:  # of what comes next, no more fits
-                kept = (
-                    seen[-min(len(seen), max(made.length // 2, 1)) :]
-                    if cache is not None
-                    else seen[-made.length + 1 :]
-                )
+                kept = seen[-max(made.length - 1 if cache is None else made.length // 2, 1) :]
                 cache, held = prefill(self.state, kept[None]), len(kept)
             n = min(_PIECE, max(made.length - held, 1))
             cache, fresh = extend(self.state, cache, jax.random.fold_in(key, len(seen)), n)
-            seen, held, left = (
-                np.concatenate([seen, np.asarray(fresh)[0][: max(left, 0)]]),
-                held + n,
-                left - n,
-            )
+            seen = np.concatenate([seen, np.asarray(fresh)[0][:left]])
+            held, left = held + n, left - n
             text = self.kind.restore(seen[None, given:])[0]
             if text[told:] and not text.endswith("\ufffd"):  # a character that is not whole yet
                 yield text[told:]
