@@ -72,7 +72,8 @@ class Model:
     `log_prob`, `prototypes`, `map` and `generate` that its method has (`abilities`), and refuses the others. They take
     what a user has: pictures as they are in files (uint8 `[N, H, W, C]`), a DataFrame or a dict of columns by their
     names, arrays, texts; any number of them. Inputs go through in batches of one size, the last one filled up: each
-    function is compiled once. Results are numpy arrays, and tables are DataFrames where DataFrames came in, else dicts of columns.
+    function is compiled once. Results are numpy arrays, and tables are DataFrames where DataFrames came in, else dicts
+    of columns.
 
     Attributes:
         folder: of the run.
