@@ -163,6 +163,7 @@ FUNCTIONS = [
 ]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("method", "function"), FUNCTIONS)
 def test_every_function_is_a_program(method, function, runs, tmp_path):
     pytest.importorskip("flatbuffers")

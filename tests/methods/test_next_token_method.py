@@ -28,7 +28,9 @@ def trained():
 def test_the_loss_is_that_of_each_document_alone(trained):
     method, state = trained
     _, metrics = jax.jit(method.step)(state, ROWS)
-    logits = lambda tokens: NETWORK.apply({"params": state.params}, jnp.array([tokens]), method="both")[0]
+    whole = jax.jit(lambda tokens: NETWORK.apply({"params": state.params}, tokens, method="both"))
+    padded = lambda tokens: jnp.array([tokens + [0] * (7 - len(tokens))])  # what comes after, no token sees
+    logits = lambda tokens: whole(padded(tokens))[0]
     log_p = jax.nn.log_softmax
     first, second, third = log_p(logits([1, 2, 3, 4, 5])), log_p(logits([1, 6])), log_p(logits([1, 8, 8]))
     each = [
@@ -36,7 +38,7 @@ def test_the_loss_is_that_of_each_document_alone(trained):
     ]  # the last one predicts that the document ends
     each += [second[i, t] for i, t in enumerate([6, 7])] + [third[i, t] for i, t in enumerate([8, 8, 2])]
     np.testing.assert_allclose(metrics["loss"], -np.mean(each), rtol=1e-5)
-    found, real = method.token_log_prob(state, ROWS)
+    found, real = jax.jit(method.token_log_prob)(state, ROWS)
     np.testing.assert_array_equal(real.sum(1), [7, 3])
     np.testing.assert_allclose(jnp.where(real, found, 0).sum(), sum(each), rtol=1e-5)
     np.testing.assert_allclose(
@@ -46,13 +48,13 @@ def test_the_loss_is_that_of_each_document_alone(trained):
 
 def test_padding_changes_nothing_and_codes_are_means_of_real_tokens(trained):
     method, state = trained
-    short = method.encode(state, ROWS[1:, :4])
-    np.testing.assert_allclose(method.encode(state, ROWS)[1], short[0], rtol=1e-5, atol=1e-6)
-    hidden = NETWORK.apply({"params": state.params}, ROWS[1:, :4])
-    np.testing.assert_allclose(short, hidden.mean(1), rtol=1e-5, atol=1e-6)
-    empty = method.encode(state, jnp.zeros((1, 8), jnp.int32))
-    assert np.isfinite(empty).all()
-    _, metrics = method.step(state, jnp.zeros((2, 8), jnp.int32).at[:, 0].set(1))
+    encode = jax.jit(method.encode)
+    codes = encode(state, ROWS)
+    hidden = jax.jit(lambda x: NETWORK.apply({"params": state.params}, x))(ROWS[1:, :4])
+    np.testing.assert_allclose(codes[1], hidden.mean(1)[0], rtol=1e-5, atol=1e-6)
+    empty = jnp.zeros((2, 8), jnp.int32)
+    assert np.isfinite(encode(state, empty)).all()
+    _, metrics = jax.jit(method.step)(state, empty.at[:, 0].set(1))
     assert np.isfinite(metrics["loss"])
 
 

@@ -196,13 +196,9 @@ def fit(name: str, texts: Sequence[str], vocabulary: int) -> dict[str, Any]:
     return FITS[name](texts, vocabulary)
 
 
-def of(content: Mapping[str, Any]) -> Bytes | Characters | Trained:
-    """The tokenizer that knows what `fit` gave."""
-    return _made(json.dumps(content, sort_keys=True))
-
-
 @functools.lru_cache(maxsize=8)
-def _made(text: str) -> Any:
+def of(text: str) -> Bytes | Characters | Trained:
+    """The tokenizer that knows what `fit` gave, as JSON."""
     content = json.loads(text)
     try:
         return TYPES[content["type"]](content)

@@ -1,5 +1,6 @@
 """Texts as rows of tokens."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -19,14 +20,14 @@ class Tokens(NamedTuple):
 
     Attributes:
         length: L.
-        tokenizer: what it knows, of `unsupjax.data.tokenizers.fit`.
+        tokenizer: what it knows, of `unsupjax.data.tokenizers.fit`, as JSON.
         layout: "documents", a row for each, its first L tokens, filled up with PAD; or "packed": all documents behind
             each other, cut into rows, which overlap by the one token that the next row predicts from.
         size: V, of the vocabulary.
     """
 
     length: int
-    tokenizer: dict[str, Any]
+    tokenizer: str
     layout: str = "documents"
     size: int = 0
     name = "tokens"
@@ -75,7 +76,7 @@ class Tokens(NamedTuple):
         """Int32; UserError for another shape, or for floats."""
         if stored.shape[1:] != self.shape or not jnp.issubdtype(stored.dtype, jnp.integer):
             raise UserError(
-                f"examples are {stored.dtype} of shape {stored.shape[1:]}, where tokens {self.shape} belong"
+                f"examples are {stored.dtype} of shape {stored.shape[1:]}, where the model takes tokens {self.shape}"
             )
         return stored.astype(jnp.int32)
 
@@ -101,12 +102,13 @@ class Tokens(NamedTuple):
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> "Tokens":
         """The inverse of `to_json`, less the name."""
-        return fit_tokens(int(fields["length"]), dict(fields["tokenizer"]), str(fields["layout"]))
+        return fit_tokens(int(fields["length"]), json.loads(fields["tokenizer"]), str(fields["layout"]))
 
 
 def fit_tokens(length: int, tokenizer: dict[str, Any], layout: str) -> Tokens:
     """The kind of rows of `length` tokens of a tokenizer."""
-    return Tokens(length, tokenizer, layout, tokenizers.of(tokenizer).size)
+    text = json.dumps(tokenizer, sort_keys=True)
+    return Tokens(length, text, layout, tokenizers.of(text).size)
 
 
 def _stored(size: int) -> np.dtype:
@@ -120,5 +122,7 @@ def _texts(raw: Any) -> list[str]:
     texts = list(raw)
     for i, text in enumerate(texts):
         if not isinstance(text, str):
-            raise UserError(f"text {i} (from 0) is {type(text).__name__} {str(text)[:40]!r}, and no text")
+            raise UserError(
+                f"text {i} (from 0) is {type(text).__name__} {str(text)[:40]!r}, where texts belong"
+            )
     return texts
