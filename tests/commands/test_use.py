@@ -298,6 +298,7 @@ BAD = [
     (["encode", "RUN", "photos", "--out=z.csv", "--sep=;"], "unrecognized arguments: --sep=;"),
     (["encode", "RUN", "-", "--out=z.csv"], "encode reads no standard input; score and assign do"),
     (["score", "RUN", "-"], "standard input is for rows of tables"),
+    (["encode", "RUN", "photos", "--out=z.csv", "--text_column=a"], "--text_column is for models of texts"),
     (["decode", "RUN", "--out=z"], "decode needs codes"),
     (["decode", "RUN", "large.npy", "--out=z"], "where numbers [N, 3] belong"),
     (["encode", "photos", "photos", "--out=z.csv"], "no run there"),

@@ -16,7 +16,7 @@ import numpy as np
 from unsupjax import arrays
 from unsupjax.commands import output
 from unsupjax.commands.arguments import add_processes, start_processes
-from unsupjax.data.kinds import Arrays, Table
+from unsupjax.data.kinds import Arrays, Table, Tokens
 from unsupjax.data.source import source_of
 from unsupjax.data.stream import ALL, Block, Stream, is_columns, open_stream, rows_of
 from unsupjax.errors import UserError
@@ -82,7 +82,12 @@ def run(name: str, argv: list[str]) -> None:
         if not live:
             writer = output.check(options.out, options.overwrite)
             whole = not keep and USES[name].whole and writer in (output.Csv, output.Parquet)
-            settings = {} if options.unreadable is None else {"unreadable": options.unreadable}
+            settings = {"unreadable": options.unreadable, "text_column": options.text_column}
+            settings = {name: value for name, value in settings.items() if value is not None}
+            if "text_column" in settings and not isinstance(model.kind, Tokens):
+                raise UserError(
+                    f"--text_column is for models of texts, and this takes {model.kind.name}; leave it out"
+                )
             stream = _opened(name, model, options.source, settings, (ALL,) if whole else keep)
     if live:
         _live(name, model, keep)
@@ -122,6 +127,9 @@ def _parser(name: str) -> argparse.ArgumentParser:
         "--unreadable",
         type=float,
         help="the fraction of pictures that may be unreadable; default: as in training",
+    )
+    parser.add_argument(
+        "--text_column", help="of a table in SOURCE, the column of texts; default: as in training"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace what --out names")
     add_processes(parser)
