@@ -1,6 +1,7 @@
 """Cross-entropy of held-out text: of a network, and of models that count, against dictionaries of counts."""
 
 import collections
+import gzip
 import math
 
 import jax.numpy as jnp
@@ -81,6 +82,9 @@ def test_bits_are_of_bytes_of_text():
     stream = stream[stream != 0]
     expected = oracle(stream.tolist(), x.tolist(), 2, 6) / math.log(2) / 7
     assert found["bits_per_byte_2gram"] == pytest.approx(expected, rel=1e-9)
+    text = "abcéé".encode()
+    assert found["bits_per_byte_gzip"] == 8 * len(gzip.compress(text, 9)) / 7
+    assert found["bits_per_byte_xz"] > found["bits_per_byte_gzip"]
 
 
 def test_what_cannot_be_judged():

@@ -1,5 +1,7 @@
 """How well a model predicts the next token of held-out text, beside models that count."""
 
+import gzip
+import lzma
 import math
 
 import numpy as np
@@ -21,7 +23,8 @@ def next_token(subject: Subject, *, orders: tuple = (1, 2, 5), batch_size: int =
 
     Returns:
         `validation_loss` (nats a token), `perplexity` (its exponential), `bits_per_byte` (of UTF-8 text: comparable
-        over tokenizers), and `bits_per_byte_Ngram` for each order.
+        over tokenizers), `bits_per_byte_Ngram` for each order, and `bits_per_byte_gzip` and `bits_per_byte_xz`, of
+        these compressors at their best for the held-out text, of which they know nothing before.
 
     Raises:
         UserError: the method predicts no tokens, or an order is below 1.
@@ -40,6 +43,10 @@ def next_token(subject: Subject, *, orders: tuple = (1, 2, 5), batch_size: int =
         results |= {
             f"bits_per_byte_{n}gram": v / math.log(2) / size for n, v in zip(orders, counted, strict=True)
         }
+    text = "\n".join(subject.kind.restore(_stream(x)[None])).encode(errors="surrogatepass")
+    if text:
+        packed = {"gzip": gzip.compress(text, 9), "xz": lzma.compress(text, preset=9 | lzma.PRESET_EXTREME)}
+        results |= {f"bits_per_byte_{name}": 8 * len(made) / len(text) for name, made in packed.items()}
     return results
 
 
