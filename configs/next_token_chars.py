@@ -4,7 +4,8 @@
 
 On tiny Shakespeare, the last tenth held out, seeds 0 to 2: validation loss 1.598 nats a character (1.592 to 1.603),
 perplexity 4.94, 2.31 bits a byte; a 5-gram model with Kneser-Ney smoothing 2.32, a bigram 3.58, xz 2.95, gzip
-3.19. Two CPU cores: 3 minutes with the evaluation, 270 CPU seconds. What it writes: `unsupjax sample RUN --prompt="ROMEO:"`.
+3.19. Two CPU cores: 3 minutes with the evaluation, 270 CPU seconds. What it writes:
+`unsupjax sample RUN --prompt="ROMEO:"`.
 """
 
 from unsupjax.config import experiment
