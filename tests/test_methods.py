@@ -48,6 +48,7 @@ ADVERSARIES = lambda dtype, _: (
 WORDS = lambda dtype, _: (
     models.Transformer(20, 64, 16, 2, 2, zero_init=False, dtype=dtype),  # of 20 tokens, 64 a row
 )
+PATCHES = lambda dtype, _: (models.PatchAutoencoder(SHAPE, 2, 16, 1, 2, 2.0, 8, 1, dtype=dtype),)
 CNN = lambda dtype, axis: models.CNN((8, 8), dtype=dtype, axis_name=axis)
 MOCO = {"augment": views, "queue_size": 64}
 
@@ -136,6 +137,7 @@ CASES = {  # method, its networks if it has any, its arguments
             "diff_augment": ("colour", "translation", "cutout"),
         },
     ),
+    "masked_patches": (methods.masked_patches, PATCHES, {}),
     "masked_tokens": (methods.masked_tokens, WORDS, {"share": 0.3}),
     "next_token": (methods.next_token, WORDS, {}),
     "kmeans": (methods.kmeans, None, {"clusters": 3, "examples": 16, "restarts": 2}),

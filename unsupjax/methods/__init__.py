@@ -13,6 +13,7 @@ from unsupjax.methods.desom import desom as desom
 from unsupjax.methods.gan import UPDATES as _OF_GAN
 from unsupjax.methods.gan import gan as gan
 from unsupjax.methods.kmeans import kmeans as kmeans
+from unsupjax.methods.masked_patches import masked_patches as masked_patches
 from unsupjax.methods.masked_tokens import masked_tokens as masked_tokens
 from unsupjax.methods.moco import moco as moco
 from unsupjax.methods.moco_v3 import moco_v3 as moco_v3
@@ -38,6 +39,7 @@ METHODS = {
     "gan": gan,
     "k_sparse": k_sparse,
     "kmeans": kmeans,
+    "masked_patches": masked_patches,
     "masked_tokens": masked_tokens,
     "moco": moco,
     "moco_v3": moco_v3,

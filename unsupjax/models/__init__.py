@@ -24,6 +24,7 @@ from unsupjax.models.gan.spectral import SpectralDense as SpectralDense
 from unsupjax.models.heads import ProjectionHead as ProjectionHead
 from unsupjax.models.mlp import MLPDecoder as MLPDecoder
 from unsupjax.models.mlp import MLPEncoder as MLPEncoder
+from unsupjax.models.patches import PatchAutoencoder as PatchAutoencoder
 from unsupjax.models.resnet import ResNet as ResNet
 from unsupjax.models.resnet import resnet18 as resnet18
 from unsupjax.models.resnet import resnet50 as resnet50
@@ -40,7 +41,7 @@ ENCODERS = {
     "resnet50": resnet50,
     "vit": ViT,
 }
-SEQUENCES = {"transformer": transformer}  # of the section `network`
+SEQUENCES = {"patches": PatchAutoencoder, "transformer": transformer}  # of the section `network`
 DECODERS = {"mlp": MLPDecoder, "conv": ConvDecoder}
 HEADS = {"mlp": ProjectionHead}  # of the sections `projector` and `predictor`
 GENERATORS = {

@@ -1,0 +1,19 @@
+"""A masked autoencoder on scikit-learn's 8 x 8 digits: twelve of sixteen patches are predicted from the other four.
+
+python train.py --config=configs/masked_patches_digits.py
+"""
+
+from unsupjax.config import experiment
+
+
+def get_config():
+    """The experiment."""
+    return experiment(
+        method={"name": "masked_patches", "normalised": False},
+        data={"source": "digits"},
+        network={"name": "patches", "patch_size": 2, "width": 64, "decoder_width": 32},
+        optimizer={"name": "adamw", "learning_rate": 2e-3, "weight_decay": 0.05},
+        schedule={"name": "cosine", "warmup": 0.05},
+        train={"batch_size": 128, "epochs": 200.0},
+        evaluate={"run": ("knn_baselines", "knn", "linear_probe", "rank_me"), "figures": ("tsne",)},
+    )
