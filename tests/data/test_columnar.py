@@ -100,7 +100,7 @@ def test_typed_columns_keep_their_types(tmp_path):
     ]
     assert source.kind.columns[2].values == ("02139", "2139") and source.label_names == ("a", "b")
     back = source.kind.restore(arrays(source.train)[0])
-    assert set(back["when"]) <= {str(np.datetime64("2024-01-01") + i) for i in range(40)}
+    assert set(back["when"]) <= {str(np.datetime64("2024-01-01") + np.timedelta64(i, "D")) for i in range(40)}
     left = open_source(path, leave_out=("zip", "when", "y"), missing=True)
     assert left.kind.names == ("age", "price", "ok")
     for options, message in (
