@@ -394,6 +394,10 @@ def test_several_processes_write_what_one_writes(of_rows, unsup, monkeypatch, tm
     (tmp_path / "new.csv").write_text(table(100, start=3))
     monkeypatch.setattr(use, "_BLOCK", 16)
     unsup("score", of_rows, "new.csv", "--out=one.csv", "--batch=16")
+    stale = tmp_path / "two.csv.parts"  # of a run that died
+    stale.mkdir()
+    (stale / "00000090.npz").write_bytes(b"")
+    (stale / "00000091.npz").write_bytes(b"")
     for part in (1, 0):
         monkeypatch.setattr(use, "share", lambda part=part: (part, 2))
         monkeypatch.setattr(use, "is_primary", lambda part=part: part == 0)

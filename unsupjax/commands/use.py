@@ -16,7 +16,7 @@ import numpy as np
 from unsupjax import arrays
 from unsupjax.commands import output
 from unsupjax.commands.arguments import add_processes, start_processes
-from unsupjax.data.kinds import Arrays, Table, Tokens
+from unsupjax.data.kinds import Arrays, Images, Kind, Table, Tokens
 from unsupjax.data.source import source_of
 from unsupjax.data.stream import ALL, Block, Stream, is_columns, open_stream, rows_of
 from unsupjax.errors import UserError
@@ -79,15 +79,12 @@ def run(name: str, argv: list[str]) -> None:
         use = getattr(model, name) if name != "decode" else _decoder(model)
         model.batch_size = options.batch or model.batch_size
         keep = tuple(options.keep.split(",")) if options.keep else ()
+        _check_kind(options, model.kind)
         if not live:
             writer = output.check(options.out, options.overwrite)
             whole = not keep and USES[name].whole and writer in (output.Csv, output.Parquet)
             settings = {"unreadable": options.unreadable, "text_column": options.text_column}
             settings = {name: value for name, value in settings.items() if value is not None}
-            if "text_column" in settings and not isinstance(model.kind, Tokens):
-                raise UserError(
-                    f"--text_column is for models of texts, and this takes {model.kind.name}; leave it out"
-                )
             stream = _opened(name, model, options.source, settings, (ALL,) if whole else keep)
     if live:
         _live(name, model, keep)
@@ -152,6 +149,13 @@ def _check(name: str, options: argparse.Namespace, live: bool) -> None:
         raise UserError("decode needs codes: a file that `unsupjax encode` wrote")
 
 
+def _check_kind(options: argparse.Namespace, kind: Kind) -> None:
+    """Refuses what would say nothing of such data."""
+    for option, taker, what in (("text_column", Tokens, "texts"), ("unreadable", Images, "pictures")):
+        if getattr(options, option) is not None and not isinstance(kind, taker):
+            raise UserError(f"--{option} is for models of {what}, and this takes {kind.name}; leave it out")
+
+
 def _decoder(model: Model) -> Callable:
     """Of codes as arrays or as the columns of a table."""
     decode = model.decode
@@ -170,7 +174,7 @@ def _opened(name: str, model: Model, source: str, settings: dict[str, Any], keep
     return open_stream(form, kind, {**model.options, **beside}, keep)
 
 
-def _results(name: str, use, model: Model, stream: Stream, part: int, parts: int) -> Iterator[Result]:
+def _results(use, model: Model, stream: Stream, part: int, parts: int) -> Iterator[Result]:
     size = max(model.batch_size, _BLOCK // model.batch_size * model.batch_size)
     for block in stream.blocks(size, part, parts):
         yield _result(stream.name, use, block)
@@ -187,9 +191,13 @@ def _write(name: str, use, model: Model, stream: Stream, out: str, writer: type)
     from tqdm import tqdm
 
     part, parts = share()
-    results, scratch = _results(name, use, model, stream, part, parts), pathlib.Path(out + ".parts")
+    results, scratch = _results(use, model, stream, part, parts), pathlib.Path(out + ".parts")
     if parts > 1:
         with together():
+            # What a run that died has left is none of this one's: each removes what it is going to write itself.
+            for left in scratch.glob("*.npz"):
+                if int(left.stem) % parts == part:
+                    left.unlink()
             for i, result in enumerate(results):
                 scratch.mkdir(parents=True, exist_ok=True)
                 _save(scratch / f"{i * parts + part:08d}.npz", result)

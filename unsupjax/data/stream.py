@@ -15,7 +15,7 @@ import numpy as np
 
 from unsupjax.data import delimited
 from unsupjax.data.columns import NOT_OBSERVED
-from unsupjax.data.kinds import Images, Kind, Table
+from unsupjax.data.kinds import Images, Kind, Table, Tokens
 from unsupjax.data.kinds.columns import Category, Column
 from unsupjax.data.pictures import UnreadableImage, decode_image
 from unsupjax.data.skipped import Skipped
@@ -77,8 +77,12 @@ def open_stream(text: str, kind: Kind, options: Mapping[str, Any], keep: Sequenc
     if isinstance(kind, Images) and form in ("folder", "tar"):
         return _of_pictures(source, *_PICTURES[form](source, path), kind, options)
     if options.get("text_column") and form in ("csv", "parquet", "arrow"):
+        if keep and tuple(keep) != (ALL,):
+            raise UserError(
+                "--keep is not for texts, whose rows are numbered as they stand in the table; leave it out"
+            )
         how = options["header"], options["delimiter"]
-        parts = open_column(source, form, path, options["text_column"], "", "", *how)
+        parts = open_column(source, form, path, options["text_column"], "", "", *how, empty=True)
         return _of_splits(source, [parts.train], kind, options)
     if form in ("parquet", "arrow"):
         return _of_tables(source, form, path, kind, options, keep)
@@ -87,7 +91,7 @@ def open_stream(text: str, kind: Kind, options: Mapping[str, Any], keep: Sequenc
         return _of_lines(source, path, kind, options, keep)
     if keep and tuple(keep) != (ALL,):
         raise UserError(f"--keep={','.join(keep)} is for tables with named columns, and {source!r} is none")
-    taken = options_of(form, {name: value for name, value in options.items()}, strict=False)
+    taken = options_of(form, options, strict=False)
     parts = SOURCES[form](source, path, **taken)
     return _of_splits(source, [s for s in (parts.train, parts.test) if s is not None], kind, options)
 
@@ -101,6 +105,7 @@ def _expect(source: str, kind: Kind, wanted: type) -> None:
     if not isinstance(kind, wanted):
         raise UserError(
             f"{source} holds rows of a table, and the model takes {kind.name} of shape {kind.shape}"
+            + ("; name the column of texts: --text_column=" if isinstance(kind, Tokens) else "")
         )
 
 

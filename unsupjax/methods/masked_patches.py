@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import optax
 
 from unsupjax.methods.base import Method, State, Wants, init_state, update
-from unsupjax.models.patches import patched
+from unsupjax.models.layers import patched
 from unsupjax.parallel.collectives import example_keys
 
 

@@ -50,3 +50,18 @@ def require_images(x: jax.Array, name: str) -> None:
         raise ValueError(
             f"{name} needs images [B, H, W, C] and got shape {x.shape}; for vectors there is `mlp`"
         )
+
+
+def patched(x: jax.Array, size: int) -> jax.Array:
+    """Pictures `[B, H, W, C]` as rows of patches `[B, H W / size^2, size^2 C]`, row by row.
+
+    Raises:
+        ValueError: no pictures, or patches that do not tile them.
+    """
+    if x.ndim != 4:
+        raise ValueError(f"patches are of pictures [B, H, W, C], and got shape {x.shape}")
+    batch, height, width, channels = x.shape
+    if size < 1 or height % size or width % size:
+        raise ValueError(f"patches of side {size} do not tile images of {height} x {width}")
+    x = x.reshape(batch, height // size, size, width // size, size, channels).swapaxes(2, 3)
+    return x.reshape(batch, (height // size) * (width // size), size * size * channels)

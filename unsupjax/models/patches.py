@@ -8,29 +8,6 @@ from unsupjax.models.transformer import Block
 from unsupjax.models.vit import XAVIER, sincos_positions
 
 
-def patched(x: jax.Array, size: int) -> jax.Array:
-    """Pictures `[B, H, W, C]` as rows of patches `[B, H W / size^2, size^2 C]`, row by row.
-
-    Raises:
-        ValueError: no pictures, or patches that do not tile them.
-    """
-    if x.ndim != 4:
-        raise ValueError(f"patches are of pictures [B, H, W, C], and got shape {x.shape}")
-    batch, height, width, channels = x.shape
-    if size < 1 or height % size or width % size:
-        raise ValueError(f"patches of side {size} do not tile images of {height} x {width}")
-    x = x.reshape(batch, height // size, size, width // size, size, channels).swapaxes(2, 3)
-    return x.reshape(batch, (height // size) * (width // size), size * size * channels)
-
-
-def joined(patches: jax.Array, shape: tuple[int, int, int]) -> jax.Array:
-    """The inverse of `patched`: pictures `[B, *shape]`."""
-    height, width, channels = shape
-    size = round((patches.shape[2] / channels) ** 0.5)
-    x = patches.reshape(-1, height // size, width // size, size, size, channels).swapaxes(2, 3)
-    return x.reshape(-1, height, width, channels)
-
-
 class PatchAutoencoder(nn.Module):
     """An encoder that sees some patches, and a lighter decoder that predicts all of them.
 

@@ -1,6 +1,5 @@
 """Pre-norm transformers over tokens: causal or both ways, whole sequences or a token at a time from a cache."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -298,7 +297,7 @@ def transformer(
     dropout: float = 0.0,
     remat: bool = False,
     dtype: jnp.dtype | None = None,
-) -> Callable[..., Transformer]:
+) -> Transformer:
     """A `Transformer` over `vocabulary` tokens and at most `context` of them; its method says whether it is causal.
 
     Args:

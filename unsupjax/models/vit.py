@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from unsupjax.models.layers import require_images
+from unsupjax.models.layers import patched, require_images
 
 XAVIER = nn.initializers.xavier_uniform()
 EACH_OF_THREE = nn.initializers.lecun_uniform()  # Xavier's bound of a square matrix, for three side by side
@@ -108,9 +108,6 @@ class ViT(nn.Module):
         require_images(x, "a ViT")
         if self.patch_size < 1:
             raise ValueError(f"patch_size={self.patch_size} must be at least 1")
-        _, height, width, _ = x.shape
-        if height % self.patch_size or width % self.patch_size:
-            raise ValueError(f"patches of side {self.patch_size} do not tile images of {height} x {width}")
         if self.width % self.heads:
             raise ValueError(f"{self.heads} heads do not divide a width of {self.width}")
         for name, known in (("pool", ("token", "mean")), ("positions", ("sincos", "learned"))):
@@ -119,11 +116,8 @@ class ViT(nn.Module):
 
     def _embed(self, x: jax.Array) -> jax.Array:
         """`[B, patches, width]`: projected patches and their positions."""
-        batch, height, width, channels = x.shape
-        size = self.patch_size
-        rows, columns = height // size, width // size
-        x = x.reshape(batch, rows, size, columns, size, channels).swapaxes(2, 3)
-        x = x.reshape(batch, rows * columns, size * size * channels)
+        rows, columns = (side // self.patch_size for side in x.shape[1:3])
+        x = patched(x, self.patch_size)
         name = "frozen_patches" if self.freeze_patches else "patches"
         x = nn.Dense(self.width, dtype=self.dtype, kernel_init=XAVIER, name=name)(x)
         if self.freeze_patches:

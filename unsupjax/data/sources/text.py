@@ -81,9 +81,20 @@ def _methods(thing) -> list:
 
 
 def open_column(
-    source: str, form: str, path: str, text: str, label: str, split: str, header: str, delimiter: str
+    source: str,
+    form: str,
+    path: str,
+    text: str,
+    label: str,
+    split: str,
+    header: str,
+    delimiter: str,
+    empty: bool = False,
 ) -> Parts:
-    """The texts of a column of a table, its labels of another, and its splits of a third."""
+    """The texts of a column of a table, its labels of another, and its splits of a third.
+
+    With `empty`, a row without a text is a document as well: every row has its number.
+    """
     if form == "csv":
         found = delimited.read(source, path, header=header, delimiter=delimiter, named=text)
         names, column = found.names, lambda i: found.columns[i].to_pylist()
@@ -97,7 +108,7 @@ def open_column(
         if not isinstance(cell, str):
             raise UserError(f"{source}: row {i} (from 0), column {text!r} holds {cell!r}, and no text")
     labels = np.array([str(v) for v in column(index(label))]) if label else None
-    return _parts(source, texts, labels, column(index(split)) if split else None)
+    return _parts(source, texts, labels, column(index(split)) if split else None, empty)
 
 
 def _of_one(source: str, text: str) -> Parts:
@@ -108,9 +119,15 @@ def _of_one(source: str, text: str) -> Parts:
     return Parts(train, test, None)
 
 
-def _parts(source: str, texts: list[str], labels: np.ndarray | None, splits: Sequence | None = None) -> Parts:
+def _parts(
+    source: str,
+    texts: list[str],
+    labels: np.ndarray | None,
+    splits: Sequence | None = None,
+    empty: bool = False,
+) -> Parts:
     """Documents, less empty ones, which are said."""
-    kept = np.array([bool(text.strip()) for text in texts])
+    kept = np.array([empty or bool(text.strip()) for text in texts])
     if not kept.all():
         columnar.logger.warning(
             "%s: %d of %d documents are empty and left out", source, (~kept).sum(), len(kept)
