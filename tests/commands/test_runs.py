@@ -1,5 +1,6 @@
 """The commands about runs: train, evaluate, compare, report, configs, fields."""
 
+import contextlib
 import json
 import re
 
@@ -14,6 +15,7 @@ from unsupjax.config import defaults, experiment
 from unsupjax.errors import UserError
 from unsupjax.methods import METHODS
 from unsupjax.parallel import hardware, processes
+from unsupjax.run import workdir
 from unsupjax.run.fit import fit
 
 NET = {"name": "mlp", "features": (8,)}
@@ -137,6 +139,22 @@ def test_a_finished_run_goes_on_where_more_epochs_are_asked_for(unsup, few_panel
     said = unsup(*flags, "--config.train.epochs=2")  # of 11.2 steps
     assert "made longer: 23 steps, where 20 were to be" in said and "23 steps from step 20" in said
     assert "a run may be made longer, not shorter" in unsup(*flags, "--config.train.epochs=1")
+
+
+@pytest.mark.parametrize(
+    ("there", "here", "longer"),
+    [
+        ((0, 10.0), (0, 5.0), False),
+        ((0, 10.0), (0, 11.0), True),
+        ((100, 10.0), (0, 20.0), False),
+        ((100, 10.0), (200, 10.0), True),
+    ],
+)
+def test_a_run_that_does_not_know_its_data_grows_in_its_own_unit(tmp_path, there, here, longer):
+    config = lambda steps, epochs: {"train": {"steps": steps, "epochs": epochs, "batch_size": 128}}
+    refused = pytest.raises(UserError, match="made longer, not shorter")
+    with contextlib.nullcontext() if longer else refused:
+        workdir.check_config(tmp_path, config(*there), config(*here))
 
 
 def test_a_run_is_judged_again_by_others_and_on_other_data(runs, unsup, tmp_path):

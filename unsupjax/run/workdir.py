@@ -126,10 +126,12 @@ def _same(field: str, there: object, here: object) -> bool:
 
 def _is_longer(workdir: pathlib.Path, there: Mapping, here: Mapping) -> bool:
     """Whether a run has at least as many steps as it was to have."""
-    examples = read_model(workdir)["facts"]["examples"] if (workdir / MODEL).exists() else 1
-    in_steps = [bool(config.get("config.train.steps")) for config in (there, here)]
-    if examples == 1 and in_steps[0] != in_steps[1]:
-        return False
+    if not (
+        workdir / MODEL
+    ).exists():  # of an earlier version, which does not say how many examples there are
+        lengths = [tuple(config.get(field, 0) for field in LONGER) for config in (there, here)]
+        return all(new >= old for old, new in zip(*lengths, strict=True))
+    examples = read_model(workdir)["facts"]["examples"]
     totals = [
         c.get("config.train.steps")
         or math.ceil(c.get("config.train.epochs", 0) * examples / c.get("config.train.batch_size", 1))
