@@ -44,6 +44,37 @@ def test_texts_come_back_as_they_were(kind):
     assert seen.dtype == np.int32
 
 
+def words_of(kind, text):
+    """Its words as `joins` divides it."""
+    tokens = kind.stream([text])[1:]
+    left, right = kind.joins()[:, tokens]
+    begins = np.flatnonzero(~(left & np.roll(right, 1))[1:]) + 1
+    return [kind.restore(part[None])[0] for part in np.split(tokens, begins)]
+
+
+def test_words_are_told():
+    text = "don't stop, Zürich état 42"
+    expected = ["don", "'", "t", " ", "stop", ",", " ", "Zürich", " ", "état", " ", "42"]
+    for name in ("bytes", "chars"):
+        assert words_of(fit_tokens(9, tokenizers.fit(name, [text], 0), "documents"), text) == expected
+    pytest.importorskip("tokenizers")
+    pairs = fit_tokens(9, tokenizers.fit("bpe", ["a b"], 300), "documents")
+    assert "".join(words_of(pairs, text)) == text and words_of(pairs, "ab zü, y") == [
+        "ab",
+        " ",
+        "zü",
+        ",",
+        " ",
+        "y",
+    ]
+    merged = fit_tokens(9, tokenizers.fit("bpe", ["he stops stop stops it"] * 9, 300), "documents")
+    assert words_of(merged, "he stopsit stop") == ["he", " stopsit", " stop"]
+    pieces = fit_tokens(
+        9, tokenizers.fit("wordpiece", ["played, playing playedplaying"] * 9, 300), "documents"
+    )
+    assert words_of(pieces, "played, playedplaying") == ["played", ",", "playedplaying"]
+
+
 def test_packed_rows_hold_every_token_once():
     kind = fit_tokens(10, tokenizers.fit("chars", TEXTS, 0), "packed")
     rows, stream = kind.packed(TEXTS), kind.stream(TEXTS)

@@ -1,5 +1,6 @@
 """Linear classifiers of codes: against scikit-learn's, and what crops and flips add."""
 
+import jax
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
@@ -28,6 +29,19 @@ def test_linear_probe_is_that_of_scikit_learn(subject):
     raw = LogisticRegression(C=1e-3).fit(subject.z_train, subject.y_train)
     got = linear_probe(subject, cs=(1e-3,), standardize=False)["linear_probe_accuracy"]
     assert got == pytest.approx(raw.score(subject.z_test, subject.y_test))
+
+
+def test_linear_probe_of_some_labels(subject):
+    scores = linear_probe(subject, fractions=(0.2, 1.0))
+    order = np.asarray(jax.random.permutation(subject.key, 90))
+    rows = np.concatenate([order[subject.y_train[order] == c][:6] for c in np.unique(subject.y_train)])
+    train, test = standardized(subject.z_train, subject.z_test)
+    twin = LogisticRegression(max_iter=1000).fit(train[rows], subject.y_train[rows])
+    assert scores["linear_probe_accuracy_0.2"] == pytest.approx(twin.score(test, subject.y_test))
+    assert scores["linear_probe_accuracy"] == linear_probe(subject)["linear_probe_accuracy"]
+    for fractions in ((), (0.0,), (1.5,)):
+        with pytest.raises(UserError, match="must be one or more numbers"):
+            linear_probe(subject, fractions=fractions)
 
 
 def test_linear_probe_chooses_c_without_the_test_set(subject):

@@ -7,6 +7,7 @@ fills up short examples, 1 stands before every document.
 import functools
 import json
 import pathlib
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,8 @@ from unsupjax.errors import UserError, choose
 PAD, START = 0, 1
 SPECIAL = ("<pad>", "<start>")
 UNKNOWN = "<unk>"
+# Letters of the byte level that stand for bytes beyond ASCII: themselves, and from 290 on those that are not printed.
+_HIGH_BYTES = {chr(b) for b in range(161, 256) if b != 173} | {chr(c) for c in range(290, 324)}
 
 
 class Bytes:
@@ -45,6 +48,11 @@ class Bytes:
     def lengths(self) -> np.ndarray:
         """How many bytes each token stands for, int64 `[V]`."""
         return np.array([0, 0] + [1] * 256)
+
+    def joins(self) -> np.ndarray:
+        """Letters, digits and all that is not ASCII join both sides, bool `[2, V]`."""
+        wordy = [False, False, *(b > 127 or chr(b).isalnum() for b in range(256))]
+        return np.array([wordy, wordy])
 
 
 class Characters:
@@ -92,6 +100,11 @@ class Characters:
         """How many bytes each token stands for, int64 `[V]`."""
         return np.array([0, 0, *(len(c.encode(errors="surrogatepass")) for c in self._characters)])
 
+    def joins(self) -> np.ndarray:
+        """Letters and digits of any script join both sides, with what combines with them, bool `[2, V]`."""
+        wordy = [False, False, *(c.isalnum() or unicodedata.combining(c) > 0 for c in self._characters)]
+        return np.array([wordy, wordy])
+
 
 class Trained:
     """Byte pairs or word pieces of Hugging Face's `tokenizers`."""
@@ -114,10 +127,26 @@ class Trained:
 
     def lengths(self) -> np.ndarray:
         """How many bytes each token stands for, int64 `[V]`; of word pieces without the blanks between words."""
-        names = [self._tokenizer.id_to_token(i) or "" for i in range(self.size - len(SPECIAL))]
-        byte_level = '"ByteLevel"' in self._tokenizer.to_str()
-        count = len if byte_level else (lambda name: len(name.removeprefix("##").encode()))
-        return np.array([0, 0, *(0 if name == UNKNOWN else count(name) for name in names)])
+        count = len if self._byte_level else (lambda name: len(name.removeprefix("##").encode()))
+        return np.array([0, 0, *(0 if name == UNKNOWN else count(name) for name in self._names)])
+
+    def joins(self) -> np.ndarray:
+        """Of word pieces those with "##" go on; of byte pairs those that begin with a letter, a digit or a byte that is
+        not ASCII, behind one that ends with such; bool `[2, V]`."""
+        if self._byte_level:
+            wordy = lambda c: (c.isascii() and c.isalnum()) or c in _HIGH_BYTES
+            ends = [(bool(n) and wordy(n[0]), bool(n) and wordy(n[-1])) for n in self._names]
+        else:
+            ends = [(name.startswith("##"), True) for name in self._names]
+        return np.array([(False, False)] * len(SPECIAL) + ends).T
+
+    @functools.cached_property
+    def _names(self) -> list[str]:
+        return [self._tokenizer.id_to_token(i) or "" for i in range(self.size - len(SPECIAL))]
+
+    @functools.cached_property
+    def _byte_level(self) -> bool:
+        return '"ByteLevel"' in self._tokenizer.to_str()
 
 
 def bpe(texts: Iterable[str], vocabulary: int) -> dict[str, Any]:

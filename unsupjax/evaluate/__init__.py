@@ -25,6 +25,7 @@ from unsupjax.evaluate.figures import (
     hits,
     interpolations,
     label_map,
+    nearest_texts,
     pca,
     prototypes,
     reconstructions,
@@ -38,7 +39,9 @@ from unsupjax.evaluate.figures import learning_curves as learning_curves
 from unsupjax.evaluate.judge import OF_DATA as OF_DATA
 from unsupjax.evaluate.judge import Facts as Facts
 from unsupjax.evaluate.judge import Judge as Judge
+from unsupjax.evaluate.language.masked_accuracy import masked_accuracy as masked_accuracy
 from unsupjax.evaluate.language.next_token import next_token as next_token
+from unsupjax.evaluate.language.text_baselines import text_baselines as text_baselines
 from unsupjax.evaluate.representation.fine_tune import fine_tune as fine_tune
 from unsupjax.evaluate.representation.kmeans import kmeans as kmeans
 from unsupjax.evaluate.representation.knn import check as check_neighbours
@@ -87,6 +90,7 @@ JUDGES = {
     "likelihood": Judge(likelihood, ("log_prob",)),
     "linear_probe": Judge(linear_probe, ("labels", "train labels")),
     "linear_probe_augmented": Judge(linear_probe_augmented, ("labels", "train labels"), kinds=PICTURES),
+    "masked_accuracy": Judge(masked_accuracy, ("fill",), kinds=("tokens",)),
     "memorisation": Judge(memorisation, ("sample",), check=check_encoder),
     "modes": Judge(modes, ("labels", "train labels", "sample")),
     "neighbours": Judge(neighbours, check=check_kept_neighbours),
@@ -95,6 +99,7 @@ JUDGES = {
     "reconstruction": Judge(reconstruction, ("decode",)),
     "som": Judge(som, ("map",)),
     "synthetic_table": Judge(synthetic_table, ("sample",), kinds=("table",), check=check_table),
+    "text_baselines": Judge(text_baselines, ("labels", "train labels"), kinds=("tokens",)),
     "train_on_samples": Judge(
         train_on_samples,
         ("labels", "train labels", "sample", "conditional"),
@@ -111,6 +116,7 @@ FIGURES = {  # no name of an evaluator: both have their arguments in `config.eva
     "hits": Judge(hits, ("map",)),
     "interpolations": Judge(interpolations, ("interpolate",)),
     "label_map": Judge(label_map, ("labels", "train labels", "map")),
+    "nearest_texts": Judge(nearest_texts, kinds=("tokens",)),
     "pca": Judge(pca),
     "prototypes": Judge(prototypes, ("prototypes",)),
     "reconstructions": Judge(reconstructions, ("decode",)),

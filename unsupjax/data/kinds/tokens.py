@@ -91,6 +91,13 @@ class Tokens(NamedTuple):
         """How many bytes of text each token stands for."""
         return tokenizers.of(self.tokenizer).lengths()[tokens]
 
+    def joins(self) -> np.ndarray:
+        """Which tokens are of one word with the one before them and with the one behind, bool `[2, V]`.
+
+        Two neighbours are of one word where the first joins what is behind it and the second what is before.
+        """
+        return tokenizers.of(self.tokenizer).joins()
+
     def example(self) -> jax.ShapeDtypeStruct:
         """Of one seen example."""
         return jax.ShapeDtypeStruct(self.shape, jnp.int32)

@@ -5,12 +5,14 @@ import numpy as np
 
 from unsupjax.errors import UserError
 from unsupjax.evaluate import require
+from unsupjax.evaluate.representation.fine_tune import stratified
 from unsupjax.evaluate.subject import Subject
 
 
 def linear_probe(
     subject: Subject,
     *,
+    fractions: tuple = (1.0,),
     cs: tuple = (1.0,),
     validation: float = 0.1,
     standardize: bool = True,
@@ -23,38 +25,53 @@ def linear_probe(
 
     Args:
         subject: what is judged.
+        fractions: of the training labels that are used, each in a probe of its own, in (0, 1]: that part of each class,
+            drawn at random, at least one example; the same ones as of `fine_tune`.
         cs: inverse strengths C of the L2 penalty: `sum_i loss_i + ||W||^2 / (2 C)`.
         validation: fraction of the training set that chooses C; unused where `cs` has one entry.
-        standardize: subtract the training mean and divide by the training standard deviation of each feature.
+        standardize: subtract the training mean and divide by the training standard deviation of each feature, as batch
+            norm without weights does, over all training examples.
         max_iter: limit on L-BFGS iterations; scikit-learn warns where it is reached.
 
     Returns:
-        `linear_probe_accuracy`, `linear_probe_error` (fractions of the test set) and `linear_probe_c`.
+        `linear_probe_accuracy`, `linear_probe_error` (fractions of the test set) and `linear_probe_c`; with `_{f}`
+        appended for a fraction f below 1, as in `linear_probe_accuracy_0.05`.
 
     Raises:
-        UserError: there are no labels, or fewer than two classes; `cs` is empty or not positive.
+        UserError: there are no labels, or fewer than two classes; `cs` is empty or not positive; a fraction is not in
+            (0, 1].
     """
-    from sklearn.linear_model import LogisticRegression
-
     y_train, y_test = (require.labels(y, "linear_probe") for y in (subject.y_train, subject.y_test))
     if not cs or min(cs) <= 0:
         raise UserError(f"linear_probe: cs={cs} must be one or more positive numbers")
+    if not fractions or not all(0 < f <= 1 for f in fractions):
+        raise UserError(f"linear_probe: {fractions=} must be one or more numbers in (0, 1]")
     z_train, z_test = subject.z_train, subject.z_test
     if standardize:
         z_train, z_test = standardized(z_train, z_test)
 
-    def fitted(c, rows):
-        return LogisticRegression(C=c, max_iter=max_iter).fit(z_train[rows], y_train[rows])
-
     order = np.asarray(jax.random.permutation(subject.key, len(y_train)))
-    c = sorted(cs)[0]
-    if len(cs) > 1:
-        held_out, rest = np.split(order, [max(1, int(validation * len(order)))])
-        if len(np.unique(y_train[rest])) < 2:
-            raise UserError(f"linear_probe: validation={validation} leaves one class to fit; lower it")
-        c = max(sorted(cs), key=lambda c: fitted(c, rest).score(z_train[held_out], y_train[held_out]))
-    accuracy = fitted(c, slice(None)).score(z_test, y_test)
-    return {"linear_probe_accuracy": accuracy, "linear_probe_error": 1 - accuracy, "linear_probe_c": float(c)}
+    results = {}
+    for f in fractions:
+        rows = stratified(order, y_train, f)
+        model = _fitted(z_train[rows], y_train[rows], sorted(cs), validation, max_iter)
+        accuracy = model.score(z_test, y_test)
+        scores = {"accuracy": accuracy, "error": 1 - accuracy, "c": float(model.C)}
+        results |= {f"linear_probe_{name}" + (f"_{f:g}" if f < 1 else ""): x for name, x in scores.items()}
+    return results
+
+
+def _fitted(z: np.ndarray, y: np.ndarray, cs: list[float], validation: float, max_iter: int):
+    """The classifier of the best C, of codes in random order."""
+    from sklearn.linear_model import LogisticRegression
+
+    fit = lambda c, part: LogisticRegression(C=c, max_iter=max_iter).fit(z[part], y[part])
+    if len(cs) == 1:
+        return fit(cs[0], slice(None))
+    n = max(1, int(validation * len(y)))
+    if len(np.unique(y[n:])) < 2:
+        raise UserError(f"linear_probe: validation={validation} leaves one class to fit; lower it")
+    return fit(max(cs, key=lambda c: fit(c, slice(n, None)).score(z[:n], y[:n])), slice(None))
 
 
 def standardized(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,56 @@
+"""What counted words tell of the labels of texts: what a representation of texts is measured against."""
+
+import jax
+import numpy as np
+
+from unsupjax.errors import UserError
+from unsupjax.evaluate import require
+from unsupjax.evaluate.representation.fine_tune import stratified
+from unsupjax.evaluate.subject import Subject, host_seed
+
+
+def text_baselines(
+    subject: Subject, *, fractions: tuple = (1.0,), c: float = 10.0, components: int = 100
+) -> dict[str, float]:
+    r"""Test accuracy of logistic regression on TF-IDF weights of words, and on their principal directions (LSA).
+
+    A word's weight is :math:`(1 + \ln \mathrm{tf}) (1 + \ln \frac{1 + N}{1 + \mathrm{df}})`, rows have norm 1
+    (scikit-learn's `TfidfVectorizer(sublinear_tf=True)`); counts, document frequencies and directions are of all
+    training texts, without labels. Texts are what the examples hold: their first L tokens.
+
+    Args:
+        subject: what is judged; its data are tokens.
+        fractions: of the training labels that are used, the same examples as of `linear_probe`.
+        c: inverse strength of the L2 penalty.
+        components: of LSA, at most.
+
+    Returns:
+        `tfidf_accuracy` and `lsa_accuracy`, fractions of the test set; with `_{f}` appended for a fraction f below 1.
+
+    Raises:
+        UserError: there are no labels, or fewer than two classes; a fraction is not in (0, 1]; no text has a word.
+    """
+    from sklearn.decomposition import TruncatedSVD
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+
+    y_train, y_test = (require.labels(y, "text_baselines") for y in (subject.y_train, subject.y_test))
+    if not fractions or not all(0 < f <= 1 for f in fractions):
+        raise UserError(f"text_baselines: {fractions=} must be one or more numbers in (0, 1]")
+    texts = [subject.kind.restore(np.asarray(x)) for x in (subject.x_train, subject.x_test)]
+    vectorizer = TfidfVectorizer(sublinear_tf=True)
+    try:
+        spaces = {"tfidf": (vectorizer.fit_transform(texts[0]), vectorizer.transform(texts[1]))}
+    except ValueError as error:
+        raise UserError(f"text_baselines: {error}") from error
+    components = min(components, min(spaces["tfidf"][0].shape) - 1)
+    if components >= 1:
+        svd = TruncatedSVD(components, random_state=host_seed(subject.key)).fit(spaces["tfidf"][0])
+        spaces["lsa"] = tuple(svd.transform(x) for x in spaces["tfidf"])
+    order, results = np.asarray(jax.random.permutation(subject.key, len(y_train))), {}
+    for f in fractions:
+        rows = stratified(order, y_train, f)
+        for name, (train, test) in spaces.items():
+            model = LogisticRegression(C=c, max_iter=1000).fit(train[rows], y_train[rows])
+            results[f"{name}_accuracy" + (f"_{f:g}" if f < 1 else "")] = model.score(test, y_test)
+    return results
