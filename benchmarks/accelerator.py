@@ -191,6 +191,49 @@ def byol(run):
     return method_step(run, method, pictures(4 * batch, side), batch, "bfloat16")
 
 
+def next_token(run):
+    """A step of a GPT of nanoGPT's size for characters, six layers of width 384 over 256 tokens."""
+    sizes = {"full": (64, 256, 384, 6, 6), "toy": (4, 16, 16, 1, 2)}
+    batch, context, width, depth, heads = sizes[run.size]
+    network = models.Transformer(67, context, width, depth, heads, dtype=jnp.bfloat16)
+    method = methods.next_token(network, optimizers.muon(optimizers.constant(3e-3, 5000)))
+    x = jax.random.randint(jax.random.key(0), (16 * batch, context + 1), 2, 67)
+    state = jax.jit(method.init)(jax.random.key(1), x[:batch])
+    weights = sum(p.size for p in jax.tree.leaves(state.params))
+
+    def step(state, x):
+        return method.step(state, x[(state.step * batch + jnp.arange(batch)) % len(x)])
+
+    # Six for each weight and token, and the products of attention.
+    known = {"flops": 6 * batch * context * (weights + 2 * depth * context * width)}
+    return timed_step(run, step, state, (x,), batch, "bfloat16", **known) | {"tokens": batch * context}
+
+
+def masked_patches(run):
+    """A step of a masked autoencoder on 32 x 32 pictures, its encoder a ViT-Tiny that sees a quarter of the patches."""
+    sizes = {"full": (1024, 32, (4, 192, 12, 3, 4.0, 96, 2)), "toy": (8, 8, (4, 16, 1, 2, 2.0, 8, 1))}
+    batch, side, fields = sizes[run.size]
+    network = models.PatchAutoencoder((side, side, 3), *fields, dtype=jnp.bfloat16)
+    method = methods.masked_patches(network, optimizers.adamw(optimizers.constant(1e-3, 100_000)))
+    return method_step(run, method, pictures(4 * batch, side), batch, "bfloat16")
+
+
+def sampling(run):
+    """Tokens drawn from a cache, at the end of a context, beside the same with the whole prefix computed for each."""
+    sizes = {"full": (16, 512, 384, 6, 6), "toy": (2, 16, 16, 1, 2)}
+    batch, length, width, depth, heads = sizes[run.size]
+    network = models.Transformer(67, length, width, depth, heads)
+    tokens = jax.random.randint(jax.random.key(0), (batch, length), 2, 67)
+    params = jax.jit(lambda x: network.init(jax.random.key(1), x, method="both"))(tokens)
+    apply = lambda *args, **kw: network.apply(params, *args, **kw)
+    cache = jax.jit(lambda x: apply(x, method="prefill"))(tokens[:, :-1])
+    token, one = tokens[:, -1], lambda cache, token: (cache, apply(cache, token, method="extend").logits)
+    row = timed_step(run, one, cache, (token,), batch, "float32")
+    again = lambda state, tokens: (state, apply(tokens, method="both")[:, -1])
+    whole = statistics.median(timed(run, lambda state: jax.jit(again)(state, tokens), ()))
+    return row | {"prefix_seconds": whole, "times_prefix": whole / row["seconds_median"]}
+
+
 def product(run, x, units, precision):
     """Median seconds of the matrix product of rows `[N, D]` and units `[K, D]`."""
     multiply = jax.jit(lambda x, units: jnp.matmul(x, units.T, precision=precision))
@@ -299,6 +342,9 @@ ROWS = {  # in the order of their value
     "cifar10_knn90": cifar10_knn90,
     "moco_step": moco,
     "byol_step": byol,
+    "next_token_step": next_token,
+    "masked_patches_step": masked_patches,
+    "sampling_512": sampling,
     "kmeans_assign": kmeans_assign,
     "som_batch": som_batch,
     "dcgan_step": dcgan,
