@@ -5,9 +5,9 @@ import jax
 import jax.numpy as jnp
 
 from unsupjax.models.layers import patched, require_images
+from unsupjax.models.transformer import XAVIER, Block
 
-XAVIER = nn.initializers.xavier_uniform()
-EACH_OF_THREE = nn.initializers.lecun_uniform()  # Xavier's bound of a square matrix, for three side by side
+NORMS = ("LayerNorm_0", "LayerNorm_1")  # the names of a block's
 
 
 def sincos_positions(height: int, width: int, features: int) -> jax.Array:
@@ -34,29 +34,6 @@ def sincos_positions(height: int, width: int, features: int) -> jax.Array:
     row, column = jnp.indices((height, width), jnp.float32).reshape(2, -1, 1)
     c, r = column * omega[None], row * omega[None]
     return jnp.concatenate([jnp.sin(c), jnp.cos(c), jnp.sin(r), jnp.cos(r)], axis=1)
-
-
-class _Block(nn.Module):
-    """Attention, then a perceptron, each of the normalised tokens and added to them."""
-
-    heads: int
-    mlp_ratio: float
-    dtype: jnp.dtype | None
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        batch, tokens, width = x.shape
-        y = nn.LayerNorm(dtype=self.dtype)(x)
-        y = nn.Dense(3 * width, dtype=self.dtype, kernel_init=EACH_OF_THREE, name="qkv")(y)
-        q, k, v = jnp.unstack(y.reshape(batch, tokens, 3, self.heads, width // self.heads), axis=2)
-        y = jax.nn.dot_product_attention(q, k, v).reshape(x.shape)
-        x = x + nn.Dense(width, dtype=self.dtype, kernel_init=XAVIER, name="attended")(y)
-        y = nn.LayerNorm(dtype=self.dtype)(x)
-        y = nn.Dense(round(self.mlp_ratio * width), dtype=self.dtype, kernel_init=XAVIER, name="hidden")(y)
-        y = nn.Dense(width, dtype=self.dtype, kernel_init=XAVIER, name="output")(
-            nn.gelu(y, approximate=False)
-        )
-        return x + y
 
 
 class ViT(nn.Module):
@@ -99,8 +76,14 @@ class ViT(nn.Module):
             token = self.param("token", nn.initializers.normal(0.02), (self.width,))
             token = jnp.broadcast_to(token.astype(x.dtype), (x.shape[0], 1, self.width))
             x = jnp.concatenate([token, x], axis=1)
+        fields = {
+            "hidden": round(self.mlp_ratio * self.width),
+            "start": "xavier",
+            "norms": NORMS,
+            "dtype": self.dtype,
+        }
         for i in range(self.depth):
-            x = _Block(self.heads, self.mlp_ratio, self.dtype, name=f"block{i}")(x)
+            x, _ = Block(self.heads, **fields, name=f"block{i}")(x)
         x = nn.LayerNorm(dtype=self.dtype)(x)
         return x[:, 0] if self.pool == "token" else x.mean(axis=1)
 
