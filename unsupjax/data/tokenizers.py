@@ -99,6 +99,8 @@ class Trained:
     def __init__(self, content: Mapping[str, Any]):
         """Of what `bpe`, `wordpiece` or `from_file` gave; token i of its own is i + 2 here."""
         self._tokenizer = _library().Tokenizer.from_str(content["json"])
+        self._tokenizer.no_padding()  # which some files ask for
+        self._tokenizer.no_truncation()
         self.size = self._tokenizer.get_vocab_size() + len(SPECIAL)
 
     def encode(self, texts: Sequence[str]) -> list[np.ndarray]:
@@ -170,6 +172,23 @@ def from_file(path: str) -> dict[str, Any]:
     except Exception as error:  # the library has no type of its own
         raise UserError(f"config.data.tokenizer={path!r} holds no tokenizer ({error})") from error
     return {"type": "trained", "json": text}
+
+
+def plain_tokenizer(path: pathlib.Path, length: int):
+    """The `tokenizers.Tokenizer` of a file, without padding, that cuts texts at `length` tokens; its own tokens.
+
+    Raises:
+        UserError: no tokenizer in it, or the package is not there.
+    """
+    try:
+        made = _library().Tokenizer.from_str(path.read_text(encoding="utf-8"))
+    except UserError:
+        raise
+    except Exception as error:  # the library has no type of its own
+        raise UserError(f"{path} holds no tokenizer ({error}): get it anew") from error
+    made.no_padding()
+    made.enable_truncation(length)
+    return made
 
 
 FITS = {"bytes": Bytes.fit, "chars": Characters.fit, "bpe": bpe, "wordpiece": wordpiece}
