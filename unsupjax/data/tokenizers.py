@@ -98,7 +98,7 @@ class Trained:
 
     def __init__(self, content: Mapping[str, Any]):
         """Of what `bpe`, `wordpiece` or `from_file` gave; token i of its own is i + 2 here."""
-        self._tokenizer = _library().Tokenizer.from_str(content["json"])
+        self._tokenizer = of_json(content["json"])
         self._tokenizer.no_padding()  # which some files ask for
         self._tokenizer.no_truncation()
         self.size = self._tokenizer.get_vocab_size() + len(SPECIAL)
@@ -174,6 +174,11 @@ def from_file(path: str) -> dict[str, Any]:
     return {"type": "trained", "json": text}
 
 
+def of_json(text: str):
+    """The `tokenizers.Tokenizer` of what a `tokenizer.json` holds."""
+    return _library().Tokenizer.from_str(text)
+
+
 def plain_tokenizer(path: pathlib.Path, length: int):
     """The `tokenizers.Tokenizer` of a file, without padding, that cuts texts at `length` tokens; its own tokens.
 
@@ -181,7 +186,7 @@ def plain_tokenizer(path: pathlib.Path, length: int):
         UserError: no tokenizer in it, or the package is not there.
     """
     try:
-        made = _library().Tokenizer.from_str(path.read_text(encoding="utf-8"))
+        made = of_json(path.read_text(encoding="utf-8"))
     except UserError:
         raise
     except Exception as error:  # the library has no type of its own

@@ -84,7 +84,7 @@ DISTILBERT = BERT._replace(
         "norm1": ("sa_layer_norm",), "hidden": ("ffn.lin1",), "output": ("ffn.lin2",), "norm2": ("output_layer_norm",),
     },
 )  # fmt: skip
-ROBERTA = BERT._replace(skipped=2)  # positions begin behind the padding's number, 1
+ROBERTA = BERT._replace(only=BERT.only | {"pad_token_id": 1}, skipped=2)  # positions begin behind that number
 FAMILIES = {
     "gpt2": GPT2,
     "bert": BERT,

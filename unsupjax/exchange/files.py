@@ -49,6 +49,25 @@ def write_json(path: pathlib.Path, content: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=2) + "\n")
 
 
+def read_json(path: pathlib.Path, kind: type = dict) -> Any:
+    """What a file of JSON holds, an object or, with `list`, a list.
+
+    Raises:
+        UserError: there is no such file, or a damaged one.
+    """
+    if not path.is_file():
+        raise UserError(
+            f"{path.parent} has no {path.name}: give a folder as Hugging Face's transformers write it"
+        )
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is damaged ({first_line(error)}): get it anew") from error
+    if not isinstance(said, kind):
+        raise UserError(f"{path} holds no {kind.__name__}: get it anew")
+    return said
+
+
 def read(path: pathlib.Path, buffers: tuple[str, ...] = ()) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """The floating arrays of a safetensors file as float32, and our description of them, if it has one.
 

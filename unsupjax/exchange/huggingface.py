@@ -4,7 +4,6 @@ A folder holds `config.json`, `model.safetensors` (or shards and their index) an
 `hf download NAME --local-dir FOLDER` makes one.
 """
 
-import json
 import pathlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,7 +12,7 @@ import jax
 import numpy as np
 
 from unsupjax.data.tokenizers import plain_tokenizer
-from unsupjax.errors import UserError, choose, first_line
+from unsupjax.errors import UserError, choose
 from unsupjax.exchange import files
 from unsupjax.exchange.encoder import flat, nested
 from unsupjax.exchange.families import ACTIVATIONS, FAMILIES, Family, names
@@ -80,7 +79,7 @@ def described(folder: pathlib.Path) -> tuple[Family, dict[str, Any]]:
         raise UserError(
             f"{folder} is no folder: make one, such as `hf download {folder} --local-dir {folder.name}`, and name that"
         )
-    said = _json(folder / files.CONFIG)
+    said = files.read_json(folder / files.CONFIG)
     if "model_type" not in said:
         raise UserError(
             f"{folder / files.CONFIG} has no model_type: it is no config of Hugging Face's transformers"
@@ -99,25 +98,14 @@ def described(folder: pathlib.Path) -> tuple[Family, dict[str, Any]]:
         theirs = family.fields.get(name, "vocab_size")
         if name not in ("mlp", "epsilon") and (type(value) is not int or value < 1):
             raise UserError(f"{folder / files.CONFIG}: {theirs}={value!r} must be an integer of at least 1")
+    if not isinstance(found["epsilon"], int | float) or not found["epsilon"] > 0:
+        theirs = family.fields["epsilon"]
+        raise UserError(f"{folder / files.CONFIG}: {theirs}={found['epsilon']!r} must be a number above 0")
     found["mlp"] = choose(f"{folder / files.CONFIG}: {family.fields['mlp']}", str(found["mlp"]), ACTIVATIONS)
     if found["width"] % found["heads"]:
         raise UserError(f"{folder / files.CONFIG}: {found['heads']} heads do not divide {found['width']}")
     found |= {"mlp_ratio": found.pop("hidden") / found["width"], "length": found["length"] - family.skipped}
     return family, found | dict(family.fixed)
-
-
-def _json(path: pathlib.Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise UserError(
-            f"{path.parent} has no {path.name}: give a folder as Hugging Face's transformers write it"
-        )
-    try:
-        said = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} is damaged ({first_line(error)}): get it anew") from error
-    if not isinstance(said, dict):
-        raise UserError(f"{path} holds no fields: get it anew")
-    return said
 
 
 def read(folder: pathlib.Path, family: Family, network: "Transformer") -> dict[str, np.ndarray]:
@@ -169,7 +157,7 @@ def _arrays(folder: pathlib.Path) -> dict[str, np.ndarray]:
     shards = [files.WEIGHTS]
     if not (folder / files.WEIGHTS).exists():
         if (folder / INDEX).exists():
-            listed = _json(folder / INDEX).get("weight_map")
+            listed = files.read_json(folder / INDEX).get("weight_map")
             if not isinstance(listed, dict) or not listed:
                 raise UserError(f"{folder / INDEX} names no files: get it anew")
             shards = sorted({pathlib.Path(str(name)).name for name in listed.values()})
