@@ -15,7 +15,7 @@ from unsupjax.evaluate.subject import coding
 from unsupjax.evaluate.synthesis import reference
 from unsupjax.exchange import card as cards
 from unsupjax.exchange import files, formats, program, weights
-from unsupjax.exchange.encoder import Encoder, module, nested
+from unsupjax.exchange.encoder import Encoder, module, nested, of_patches
 from unsupjax.model import Model
 from unsupjax.run import workdir
 from unsupjax.run.fit import load
@@ -105,6 +105,8 @@ def encoder_of(model: Model) -> tuple[Encoder, bool]:
         UserError: the method has none, or one without weights.
     """
     section, arrays = dict(model.network), weights.taken(model.state)
+    if "network" in model.config:
+        section, arrays = of_patches(model.config.network, model.state.params)
     if not (section and arrays):
         raise UserError(
             f"{model.folder}: the method {model.name!r} has no encoder with weights of its own: take --format=stablehlo"

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from unsupjax.models.layers import patched, require_images
-from unsupjax.models.transformer import XAVIER, Block
+from unsupjax.models.transformer import MLPS, XAVIER, Block
 
 NORMS = ("LayerNorm_0", "LayerNorm_1")  # the names of a block's
 
@@ -50,6 +50,7 @@ class ViT(nn.Module):
         mlp_ratio: hidden features of a block's perceptron, as a multiple of `width`.
         pool: the output, `"token"` (a class token) or `"mean"` (of all patches, without such a token).
         positions: `"sincos"`, of both axes, or `"learned"`.
+        mlp: "gelu_exact", "gelu" (its tanh form), "relu2" or "swiglu".
         freeze_patches: the projection of patches keeps its random start; its parameters are called
             `frozen_patches`, which `unsupjax.optimizers` do not decay.
         dtype: compute dtype; parameters, normalisation and attention weights are float32.
@@ -66,6 +67,7 @@ class ViT(nn.Module):
     pool: str = "token"
     positions: str = "sincos"
     freeze_patches: bool = False
+    mlp: str = "gelu_exact"
     dtype: jnp.dtype | None = None
 
     @nn.compact
@@ -76,14 +78,10 @@ class ViT(nn.Module):
             token = self.param("token", nn.initializers.normal(0.02), (self.width,))
             token = jnp.broadcast_to(token.astype(x.dtype), (x.shape[0], 1, self.width))
             x = jnp.concatenate([token, x], axis=1)
-        fields = {
-            "hidden": round(self.mlp_ratio * self.width),
-            "start": "xavier",
-            "norms": NORMS,
-            "dtype": self.dtype,
-        }
+        hidden = round(self.mlp_ratio * self.width)
+        fields = {"mlp": self.mlp, "start": "xavier", "norms": NORMS, "dtype": self.dtype}
         for i in range(self.depth):
-            x, _ = Block(self.heads, **fields, name=f"block{i}")(x)
+            x, _ = Block(self.heads, hidden, **fields, name=f"block{i}")(x)
         x = nn.LayerNorm(dtype=self.dtype)(x)
         return x[:, 0] if self.pool == "token" else x.mean(axis=1)
 
@@ -93,7 +91,8 @@ class ViT(nn.Module):
             raise ValueError(f"patch_size={self.patch_size} must be at least 1")
         if self.width % self.heads:
             raise ValueError(f"{self.heads} heads do not divide a width of {self.width}")
-        for name, known in (("pool", ("token", "mean")), ("positions", ("sincos", "learned"))):
+        choices = (("pool", ("token", "mean")), ("positions", ("sincos", "learned")), ("mlp", MLPS))
+        for name, known in choices:
             if getattr(self, name) not in known:
                 raise ValueError(f"unknown {name} {getattr(self, name)!r}; one of {', '.join(known)}")
 

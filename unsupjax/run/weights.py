@@ -10,7 +10,7 @@ import numpy as np
 from unsupjax.data.kinds import Kind
 from unsupjax.errors import UserError
 from unsupjax.exchange import begin, weights
-from unsupjax.exchange.encoder import flat, module, nested
+from unsupjax.exchange.encoder import flat, module, nested, of_patches
 from unsupjax.parallel.processes import say
 from unsupjax.run.plan import Plan
 from unsupjax.run.stored import restore
@@ -45,7 +45,10 @@ def _encoder(
     encoder, shape = module(section), kind.example().shape
     if not (place / "checkpoints").is_dir():
         return weights.read(place, encoder, shapes, shape)
-    arrays = weights.taken(restore(place).state)
+    stored = restore(place)
+    arrays = weights.taken(stored.state)
+    if stored.plan.sequence:
+        _, arrays = of_patches(stored.plan.sequence, stored.state.params)
     if not arrays:
         raise UserError(f"{place}: its method has no encoder")
     return weights.named(arrays, encoder, shapes, shape, place)
