@@ -140,6 +140,18 @@ def bert(p, tokens):
     return x
 
 
+HEAD = drawn({"transform.dense.weight": (16, 16), "transform.dense.bias": (16,), "transform.LayerNorm.weight": (16,),
+              "transform.LayerNorm.bias": (16,), "bias": (24,)})  # fmt: skip
+
+
+def masked(p, hidden):
+    """Logits of hidden states."""
+    h = {k: v.astype(np.float64) for k, v in HEAD.items()}
+    y = hidden @ h["transform.dense.weight"].T + h["transform.dense.bias"]
+    y = y / 2 * (1 + np.vectorize(math.erf)(y / math.sqrt(2)))
+    return norm(y, h, "transform.LayerNorm", 1e-12) @ p["embeddings.word_embeddings.weight"].T + h["bias"]
+
+
 def made(folder, name, tokenizer=True, before="", arrays=None, **changes):
     """A folder as transformers writes it, with random weights."""
     folder.mkdir(exist_ok=True)
@@ -166,7 +178,7 @@ def made(folder, name, tokenizer=True, before="", arrays=None, **changes):
     ("name", "before"), [("gpt2", ""), ("gpt2", "transformer."), ("bert", ""), ("bert", "bert.")]
 )
 def test_hidden_states_are_those_of_the_published_formulas(name, before, tmp_path):
-    rest = {"cls.predictions.bias": np.ones(24, np.float32)} if before == "bert." else {}
+    rest = {f"cls.predictions.{k}": v for k, v in HEAD.items()} if before == "bert." else {}
     network, params, _ = load(made(tmp_path / "x", name, before=before))
     if rest:  # heads and buffers, that encoders do not have, in the form of older files
         arrays = {
@@ -183,6 +195,10 @@ def test_hidden_states_are_those_of_the_published_formulas(name, before, tmp_pat
     if name == "gpt2":
         logits = network.apply({"params": params}, TOKENS, method="both")
         np.testing.assert_allclose(logits[0], gpt2(p, TOKENS[0]) @ p["wte.weight"].T, atol=3e-5)
+    assert network.transform == bool(rest)
+    if rest:
+        logits = network.apply({"params": params}, TOKENS, method="both")
+        np.testing.assert_allclose(logits[0], masked(p, bert(p, TOKENS[0])), atol=3e-5)
 
 
 def test_shards_half_precision_and_a_head_of_its_own(tmp_path):
@@ -267,7 +283,8 @@ def begun(config):
 
 @pytest.mark.parametrize(("name", "method"), [("gpt2", "next_token"), ("bert", "masked_tokens")])
 def test_a_run_starts_from_a_folder_once_its_fields_are_those(name, method, tmp_path, capsys, few_panels):
-    folder = made(tmp_path / "x", name)
+    head = {f"cls.predictions.{k}": v for k, v in HEAD.items()} if name == "bert" else {}
+    folder = made(tmp_path / "x", name, arrays=ARRAYS[name] | head)
     with pytest.raises(
         UserError, match=r"config.network.weights: .* has another network than the run: add --"
     ) as told:
@@ -279,7 +296,7 @@ def test_a_run_starts_from_a_folder_once_its_fields_are_those(name, method, tmp_
     )
     config = tiny(method, folder, tmp_path, flags)
     params = begun(config).params
-    assert "network: 28 arrays from" in capsys.readouterr().out
+    assert f"network: {28 + len(head)} arrays from" in capsys.readouterr().out
     theirs, (pad, start, hides) = load(folder), {"gpt2": (0, 0, None), "bert": (0, 2, 4)}[name]
     there = theirs.params["embed"]["embedding"]
     made_of = params["embed"]["embedding"]
@@ -288,6 +305,8 @@ def test_a_run_starts_from_a_folder_once_its_fields_are_those(name, method, tmp_
     np.testing.assert_array_equal(made_of[2 : size + 2], there[:size])
     if method == "masked_tokens":
         np.testing.assert_array_equal(made_of[size + 2 :], there[[hides]])
+        shift = HEAD["bias"]
+        np.testing.assert_array_equal(params["shift"], [shift[0], shift[2], *shift[:size], shift[4]])
     np.testing.assert_array_equal(params["places"], theirs.params["places"][:9])
     same = jax.tree.map(lambda a, b: bool((a == b).all()), params["block1"], theirs.params["block1"])
     assert jax.tree.all(same)
@@ -366,12 +385,13 @@ def test_what_is_refused(how, message, tmp_path):
     assert "\n" not in str(told.value) and re.search(re.escape(folder.name), str(told.value))
 
 
+SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}
 REAL_MODELS = {
     "GPT2LMHeadModel": {"vocab_size": 60, "n_positions": 18, "n_embd": 32, "n_layer": 2, "n_head": 4},
-    "BertForMaskedLM": {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48},
-    "RobertaModel": {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48},
-    "DistilBertModel": {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 48},
-}  # fmt: skip
+    "BertForMaskedLM": SMALL,
+    "RobertaForMaskedLM": SMALL,
+    "DistilBertForMaskedLM": {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 48},
+}
 
 
 @pytest.mark.filterwarnings("ignore")  # of that library
@@ -394,6 +414,5 @@ def test_hidden_states_are_those_of_transformers(name, tmp_path):
     segments = jnp.where(REAL, 0, -1)
     ours = np.asarray(network.apply({"params": params}, tokens, segments))
     assert np.abs(ours - theirs.hidden_states[-1].numpy())[REAL].max() < 1e-5
-    if name == "GPT2LMHeadModel":
-        ours = np.asarray(network.apply({"params": params}, tokens, segments, method="both"))
-        assert np.abs(ours - theirs.logits.numpy())[REAL].max() < 1e-5
+    ours = np.asarray(network.apply({"params": params}, tokens, segments, method="both"))
+    assert np.abs(ours - theirs.logits.numpy())[REAL].max() < 1e-5

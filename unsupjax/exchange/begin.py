@@ -17,7 +17,7 @@ BEGINS = ("<|endoftext|>", "[CLS]", "<s>")  # what stands before a text there
 FILLS = ("[PAD]", "<pad>", "<|endoftext|>")
 HIDES = ("[MASK]", "<mask>")
 STRUCTURE = ("width", "depth", "heads", "mlp_ratio", "positions", "norm", "mlp", "qk_norm", "bias", "tied", "epsilon",
-             "post_norm")  # fmt: skip
+             "post_norm", "transform")  # fmt: skip
 
 
 def started(
@@ -41,8 +41,8 @@ def started(
     from unsupjax.models.transformer import Transformer
 
     family, fields = huggingface.described(folder)
-    arrays = huggingface.read(folder, family, Transformer(**fields, tied=True))
-    fields["tied"] = "head/kernel" not in arrays
+    network, arrays = huggingface.read(folder, family, Transformer(**fields, tied=True))
+    fields |= {"tied": network.tied, "transform": network.transform}
     flags = [*_fields(section, fields), *_data(folder, kind, fields)]
     if flags:
         raise UserError(f"{folder} has another network than the run: add {' '.join(flags)}")
@@ -50,6 +50,8 @@ def started(
     words = arrays["embed/embedding"]
     arrays["embed/embedding"] = _taken(words, rows)
     arrays["places"] = arrays["places"][: shapes["places"][0]]
+    if "shift" in arrays:
+        arrays["shift"] = _taken(arrays["shift"], rows)
     if "head/kernel" in arrays:
         arrays["head/kernel"] = _taken(arrays["head/kernel"].T, rows).T
     return arrays

@@ -19,6 +19,8 @@ class Family(NamedTuple):
         norm: the one outside of the blocks.
         layer: of a block, with its number.
         parts: our layers of a block, and theirs, which lie side by side in ours.
+        logits: the matrix of logits, where these are no products with the embeddings.
+        head: what hidden states pass before them: our names, and theirs.
         turned: whether kernels are [out, in].
         skipped: positions at the beginning that no token has.
     """
@@ -33,6 +35,8 @@ class Family(NamedTuple):
     norm: str
     layer: str
     parts: Mapping[str, tuple[str, ...]]
+    logits: str
+    head: Mapping[str, str]
     turned: bool
     skipped: int = 0
 
@@ -52,7 +56,7 @@ GPT2 = Family(
         "norm1": ("ln_1",), "qkv": ("attn.c_attn",), "attended": ("attn.c_proj",),
         "norm2": ("ln_2",), "hidden": ("mlp.c_fc",), "output": ("mlp.c_proj",),
     },
-    turned=False,
+    logits="lm_head.weight", head={}, turned=False,
 )  # fmt: skip
 BERT = Family(
     fields={
@@ -70,6 +74,11 @@ BERT = Family(
         "attended": ("attention.output.dense",), "norm1": ("attention.output.LayerNorm",),
         "hidden": ("intermediate.dense",), "output": ("output.dense",), "norm2": ("output.LayerNorm",),
     },
+    logits="cls.predictions.decoder.weight",
+    head={
+        "turn": "cls.predictions.transform.dense", "turned": "cls.predictions.transform.LayerNorm",
+        "shift": "cls.predictions.bias",
+    },
     turned=True,
 )  # fmt: skip
 DISTILBERT = BERT._replace(
@@ -83,8 +92,14 @@ DISTILBERT = BERT._replace(
         "qkv": ("attention.q_lin", "attention.k_lin", "attention.v_lin"), "attended": ("attention.out_lin",),
         "norm1": ("sa_layer_norm",), "hidden": ("ffn.lin1",), "output": ("ffn.lin2",), "norm2": ("output_layer_norm",),
     },
+    logits="vocab_projector.weight",
+    head={"turn": "vocab_transform", "turned": "vocab_layer_norm", "shift": "vocab_projector.bias"},
 )  # fmt: skip
-ROBERTA = BERT._replace(only=BERT.only | {"pad_token_id": 1}, skipped=2)  # positions begin behind that number
+ROBERTA = BERT._replace(
+    only=BERT.only | {"pad_token_id": 1}, skipped=2,  # positions begin behind that number
+    logits="lm_head.decoder.weight",
+    head={"turn": "lm_head.dense", "turned": "lm_head.layer_norm", "shift": "lm_head.bias"},
+)  # fmt: skip
 FAMILIES = {
     "gpt2": GPT2,
     "bert": BERT,
@@ -95,11 +110,15 @@ FAMILIES = {
 }
 
 
-def names(family: Family, depth: int) -> dict[str, tuple[str, ...]]:
-    """Their names for each of ours; several lie side by side."""
+def names(family: Family, depth: int, transform: bool) -> dict[str, tuple[str, ...]]:
+    """Their names for each of ours; several lie side by side. `transform`: with those of a head."""
     norm = "first" if family.fixed["post_norm"] else "last"
     table = {"embed/embedding": (f"{family.words}.weight",), "places": (f"{family.places}.weight",)}
     table |= {f"{norm}/scale": (f"{family.norm}.weight",), f"{norm}/bias": (f"{family.norm}.bias",)}
+    if transform:
+        turn, turned, shift = (family.head[name] for name in ("turn", "turned", "shift"))
+        table |= {"turn/kernel": (f"{turn}.weight",), "turn/bias": (f"{turn}.bias",), "shift": (shift,)}
+        table |= {"turned/scale": (f"{turned}.weight",), "turned/bias": (f"{turned}.bias",)}
     for i in range(depth):
         for ours, theirs in family.parts.items():
             weight = "scale" if ours.startswith("norm") else "kernel"

@@ -44,9 +44,10 @@ class Loaded(NamedTuple):
 def load(folder: str | pathlib.Path) -> Loaded:
     """A network with its weights and its tokenizer, for code of your own.
 
-    GPT-2's logits are `network.apply({"params": params}, tokens, method="both")`. Of the family of BERT the encoder is
-    read: its hidden states are those before any pooler and any head. Tokens are the tokenizer's own, without the two
-    that runs of this package put before them. Padding is seen by no token of another segment:
+    Logits are `network.apply({"params": params}, tokens, method="both")`: GPT-2's of the next token, and of the family
+    of BERT those of masked tokens, where the folder has that head. Poolers and classifiers are left out. Tokens are the
+    tokenizer's own, without the two that runs of this package put before them. Padding is seen by no token of another
+    segment:
 
         network, params, tokenizer = load("all-MiniLM-L6-v2")
         one = tokenizer.encode("A sentence.")
@@ -66,11 +67,10 @@ def load(folder: str | pathlib.Path) -> Loaded:
 
     folder = pathlib.Path(folder).expanduser()
     family, fields = described(folder)
-    network = Transformer(**fields, tied=True)
-    arrays = read(folder, family, network)
+    network, arrays = read(folder, family, Transformer(**fields, tied=True))
     path = folder / TOKENIZER
     tokenizer = plain_tokenizer(path, network.length) if path.is_file() else None
-    return Loaded(network.clone(tied="head/kernel" not in arrays), nested(arrays), tokenizer)
+    return Loaded(network, nested(arrays), tokenizer)
 
 
 def described(folder: pathlib.Path) -> tuple[Family, dict[str, Any]]:
@@ -108,15 +108,19 @@ def described(folder: pathlib.Path) -> tuple[Family, dict[str, Any]]:
     return family, found | dict(family.fixed)
 
 
-def read(folder: pathlib.Path, family: Family, network: "Transformer") -> dict[str, np.ndarray]:
-    """The weights by our names, "block0/qkv/kernel", each of the shape that the network has.
+def read(
+    folder: pathlib.Path, family: Family, network: "Transformer"
+) -> tuple["Transformer", dict[str, np.ndarray]]:
+    """The weights by our names, "block0/qkv/kernel", each of the shape that the network has, and the network.
 
-    "head/kernel" is among them where logits are no products with the embeddings.
+    This one has the fields `tied` and `transform` as the weights ask for.
 
     Raises:
         UserError: no safetensors there, names that are missing, or other shapes.
     """
-    arrays, table = _stripped(_arrays(folder), family), names(family, network.depth)
+    arrays = _stripped(_arrays(folder), family)
+    network = network.clone(transform=bool(family.head) and f"{family.head['turn']}.weight" in arrays)
+    table = names(family, network.depth, network.transform)
     theirs = {name for part in table.values() for name in part}
     faults = [f"{name} is missing" for name in sorted(theirs - arrays.keys())]
     layers = family.layer.partition("{}")[0]
@@ -133,10 +137,10 @@ def read(folder: pathlib.Path, family: Family, network: "Transformer") -> dict[s
         raise UserError(
             f"the weights in {folder} are not those of its config: " + "; ".join(faults[:SHOWN]) + more
         )
-    head = arrays.get("lm_head.weight") if not family.fixed["post_norm"] else None
-    if head is not None and not np.array_equal(head, made["embed/embedding"]):
+    head = arrays.get(family.logits, made["embed/embedding"])
+    if not np.array_equal(head, made["embed/embedding"]):
         made["head/kernel"] = head.T
-    return made
+    return network.clone(tied="head/kernel" not in made), made
 
 
 def _joined(arrays: Mapping[str, np.ndarray], ours: str, theirs: tuple[str, ...], family: Family) -> Any:

@@ -188,6 +188,7 @@ class Transformer(nn.Module):
         dtype: compute dtype; parameters, norms, attention weights and logits are float32.
         epsilon: of the norms.
         post_norm: norms come after each sum and not before each part; the embeddings have one, and the end has none.
+        transform: before logits, hidden states pass a dense layer, GELU and a norm, and logits get a bias, as BERT's.
 
     Source: Vaswani et al., "Attention is all you need", 2017; pre-norm as Radford et al., "Language models are
     unsupervised multitask learners", 2019; post-norm as Devlin et al., "BERT", NAACL 2019; ReLU^2: So et al.,
@@ -213,6 +214,7 @@ class Transformer(nn.Module):
     dtype: jnp.dtype | None = None
     epsilon: float = 1e-6
     post_norm: bool = False
+    transform: bool = False
 
     def setup(self):
         """The layers."""
@@ -245,6 +247,10 @@ class Transformer(nn.Module):
             self.first = make_norm(self.norm, self.epsilon, self.dtype)
         else:
             self.last = make_norm(self.norm, self.epsilon, None)
+        if self.transform:
+            self.turn = nn.Dense(self.width, dtype=self.dtype, kernel_init=start)
+            self.turned = make_norm(self.norm, self.epsilon, self.dtype)
+            self.shift = self.param("shift", nn.initializers.zeros, (self.vocabulary,))
         if not self.tied:
             zero = nn.initializers.zeros if self.zero_init else start
             self.head = nn.Dense(self.vocabulary, use_bias=False, dtype=self.dtype, kernel_init=zero)
@@ -290,8 +296,11 @@ class Transformer(nn.Module):
 
     def logits(self, hidden: jax.Array) -> jax.Array:
         """Of hidden states `[..., width]`, float32 `[..., V]`."""
+        if self.transform:
+            hidden = self.turned(nn.gelu(self.turn(hidden), approximate=self.mlp == "gelu"))
         made = self.embed.attend(hidden) if self.tied else self.head(hidden)
-        return made.astype(jnp.float32)
+        made = made.astype(jnp.float32)
+        return made + jnp.expand_dims(self.shift, range(made.ndim - 1)) if self.transform else made
 
     def both(self, tokens: jax.Array, segments: jax.Array | None = None, train: bool = False) -> jax.Array:
         """Logits of every token, `[B, T, V]`."""
@@ -373,6 +382,7 @@ def transformer(
     remat: bool = False,
     epsilon: float = 1e-6,
     post_norm: bool = False,
+    transform: bool = False,
     dtype: jnp.dtype | None = None,
 ) -> Transformer:
     """A `Transformer` over `vocabulary` tokens and at most `context` of them; its method says whether it is causal.
@@ -395,9 +405,10 @@ def transformer(
         remat: blocks are computed again in the backward pass, and take no memory between.
         epsilon: of the norms.
         post_norm: norms come after each sum, as BERT has them, and not before each part.
+        transform: logits are of hidden states that pass a dense layer, GELU and a norm, as BERT's, and have a bias.
         dtype: compute dtype.
     """
     return Transformer(
         vocabulary, context, width, depth, heads, mlp_ratio, True, positions, norm, mlp, qk_norm, zero_init,
-        tied, bias, dropout, remat, dtype, epsilon, post_norm,
+        tied, bias, dropout, remat, dtype, epsilon, post_norm, transform,
     )  # fmt: skip
