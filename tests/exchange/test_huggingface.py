@@ -1,6 +1,7 @@
 """GPT-2 and BERT of Hugging Face's folders against their published formulas in float64, and, where it is installed,
 against transformers; sentences to vectors; runs that start from such folders; what is refused."""
 
+import importlib.util
 import json
 import math
 import re
@@ -13,10 +14,14 @@ import pytest
 pytest.importorskip("safetensors")
 from safetensors.numpy import load_file, save_file
 
+import unsupjax
+from unsupjax.commands import main
 from unsupjax.config import experiment
+from unsupjax.data import tokenizers
 from unsupjax.errors import UserError
 from unsupjax.exchange import sentence_encoder
 from unsupjax.exchange.huggingface import load
+from unsupjax.models import Transformer
 from unsupjax.run import experiment as experiments
 from unsupjax.run.fit import fit
 from unsupjax.run.plan import resolve
@@ -316,6 +321,56 @@ def test_a_run_starts_from_a_folder_once_its_fields_are_those(name, method, tmp_
     config.network.heads = 2
     with pytest.raises(UserError, match=r"has another network than the run: add --config.network.heads=4$"):
         begun(config)
+    goes_out_and_comes_back(tmp_path)
+
+
+def goes_out_and_comes_back(tmp_path):
+    """A run's folder of Hugging Face's gives the same logits of the same texts; in transformers, too."""
+    main(["export", str(tmp_path / "run"), str(tmp_path / "out"), "--format=huggingface"])
+    model, (network, params, tokenizer) = unsupjax.load(tmp_path / "run"), load(tmp_path / "out")
+    text = "the cat sat on a mat and"
+    [tokens] = model.kind.prepare([text])
+    ids = tokenizer.encode(text).ids
+    size = model.kind.size
+    assert ids == [size - 2, *(tokens[1:8].astype(int) - 2)] and tokenizer.decode(ids).split() == text.split()
+    logits = network.apply({"params": params}, np.array([ids]), method="both")[0]
+    ours = Transformer(
+        **{f: getattr(network, f) for f in network.__dataclass_fields__ if f not in ("parent", "name")}
+    )
+    there = ours.apply({"params": model.state.params}, tokens[None, :8].astype(np.int32), method="both")[0]
+    order = [*range(2, size), 1, 0, *range(size, there.shape[1])]
+    np.testing.assert_allclose(logits, there[:, order], atol=1e-5)
+    if not importlib.util.find_spec("transformers"):
+        return
+    import torch
+    import transformers
+
+    kind = transformers.AutoModelForCausalLM if network.causal else transformers.AutoModelForMaskedLM
+    theirs = kind.from_pretrained(tmp_path / "out").eval()
+    given = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")(text, return_tensors="pt")
+    with torch.no_grad():
+        np.testing.assert_allclose(theirs(**given).logits[0], logits, atol=1e-5)
+
+
+def test_any_tokenizer_goes_out(tmp_path):
+    lib, text = pytest.importorskip("tokenizers"), "the cat é\n sat"
+    for name in ("bytes", "chars", "bpe"):
+        known = json.dumps(tokenizers.fit(name, [text], 0))
+        one = lib.Tokenizer.from_str(tokenizers.exported(known, ("<|start|>", "<|padding|>")))
+        size, [tokens] = tokenizers.of(known).size, tokenizers.of(known).encode([text])
+        assert one.encode(text).ids == [size - 2, *(tokens - 2)], name
+        assert one.decode(one.encode(text).ids) == text, name
+
+
+def test_a_network_that_they_have_not_is_not_written(tmp_path, few_panels, capsys):
+    fit(tiny("next_token", "", tmp_path, width=8, depth=1, heads=2), tmp_path / "run")
+    with pytest.raises(SystemExit) as told:
+        main(["export", str(tmp_path / "run"), str(tmp_path / "out"), "--format=huggingface"])
+    assert (
+        "train one with --config.network.positions=learned --config.network.norm=layer"
+        in capsys.readouterr().err
+    )
+    assert told.value.code == 1 and not (tmp_path / "out").exists()
 
 
 def test_a_context_beyond_the_folders_positions_is_one_flag(tmp_path):
