@@ -131,12 +131,14 @@ class Evaluate(NamedTuple):
 
 
 class Start(NamedTuple):
-    """Of the section `encoder`, beside the arguments of the network that it names.
+    """Of the sections `encoder` and `network`, beside the arguments of the network that they name.
 
     Attributes:
-        weights: what the encoder starts from: a safetensors file (of this package, or with the names of torchvision's
-            ResNets or timm's vision transformers), a folder that `unsupjax export` wrote, or the folder of a run.
-            It is read once, when the run begins; "": a random start.
+        weights: what it starts from. An encoder: a safetensors file (of this package, or with the names of
+            torchvision's ResNets or timm's vision transformers), a folder that `unsupjax export` wrote, or the folder
+            of a run. A transformer over texts: a folder of Hugging Face's (GPT-2, BERT, RoBERTa, DistilBERT), with
+            config.data.tokenizer=FOLDER/tokenizer.json, or the folder of a run. It is read once, when the run begins;
+            "": a random start.
     """
 
     weights: str = ""
@@ -177,7 +179,7 @@ def _made(section: str, factories: Mapping[str, Callable], given: Mapping[str, A
     known = defaults(factory, skip=("name", "parent", "classes"))
     if factories is OPTIMIZERS:
         known |= {"learning_rate": 1e-3} | defaults(wrap)
-    if factories is ENCODERS:
+    if factories in (ENCODERS, SEQUENCES):
         known |= defaults(Start)
     arguments = {k: v for k, v in given.items() if k != "name"}
     return {"name": given["name"]} | _filled(section, known, arguments)

@@ -3,7 +3,7 @@
 import functools
 import html
 import pathlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -243,29 +243,73 @@ class Model:
         Raises:
             UserError: a prompt that the tokenizer has no form for, or an argument out of its range.
         """
-        if tokens < 1 or temperature < 0 or top_k < 0 or not 0 < top_p <= 1:
-            raise UserError(
-                f"{tokens=} must be at least 1, {temperature=} and {top_k=} at least 0, and {top_p=} in (0, 1]"
-            )
-        made = self.functions.generate
-        seen = self.kind.stream([prompt]).astype(np.int32)
-        return self._going_on(made, seen, tokens, (float(temperature), top_k, float(top_p)), seed)
+        drawn = _drawing(tokens, temperature, top_k, top_p)
+        return self._pieces(self.kind.stream([prompt]).astype(np.int32), tokens, drawn, seed)
 
-    def _going_on(self, made, seen: np.ndarray, left: int, drawn: tuple, seed: int) -> Iterator[str]:
-        prefill, extend = _compiled(made.prefill), _extending(made.extend, *drawn)
-        key, given, told, cache, held = jax.random.key(seed), len(seen), 0, None, made.length
-        while left > 0:
-            if held + _PIECE > made.length:  # of what comes next, no more fits
-                kept = seen[-max(made.length - 1 if cache is None else made.length // 2, 1) :]
-                cache, held = prefill(self.state, kept[None]), len(kept)
-            n = min(_PIECE, max(made.length - held, 1))
-            cache, fresh = extend(self.state, cache, jax.random.fold_in(key, len(seen)), n)
-            seen = np.concatenate([seen, np.asarray(fresh)[0][:left]])
-            held, left = held + n, left - n
-            text = self.kind.restore(seen[None, given:])[0]
+    def generate_each(
+        self,
+        prompts: Sequence[str],
+        tokens: int = 200,
+        *,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        seed: int = 0,
+    ) -> list[str]:
+        """How each of several texts goes on, whole; they go through together, whatever their lengths.
+
+        While the longest and what is added to it fit the model's context, likeliest tokens are those of each alone.
+
+        Args:
+            prompts: what stands before each, which is not given back.
+            tokens, temperature, top_k, top_p, seed: as of `generate`; past the model's context, the second half of what
+                it sees of the longest is the new beginning of all.
+
+        Raises:
+            UserError: as `generate`; one text in place of a list of them.
+        """
+        self.generate  # noqa: B018  refuses
+        drawn, made = _drawing(tokens, temperature, top_k, top_p), []
+        if isinstance(prompts, str):
+            raise UserError("one text; give a list of texts: [text]")
+        rows = [self.kind.stream([prompt]).astype(np.int32) for prompt in prompts]
+        for start in range(0, len(rows), self.batch_size):
+            given = rows[start : start + self.batch_size]
+            *_, grown = self._growing(given, tokens, drawn, seed + start)
+            for row, more in zip(given, grown, strict=True):
+                made.append(self.kind.restore(more[None, len(row) :])[0])
+        return made
+
+    def _pieces(self, seen: np.ndarray, tokens: int, drawn: tuple, seed: int) -> Iterator[str]:
+        given, told = len(seen), 0
+        for [row] in self._growing([seen], tokens, drawn, seed):
+            text = self.kind.restore(row[None, given:])[0]
             if text[told:] and not text.endswith("\ufffd"):  # a character that is not whole yet
                 yield text[told:]
                 told = len(text)
+
+    def _growing(
+        self, rows: list[np.ndarray], left: int, drawn: tuple, seed: int
+    ) -> Iterator[list[np.ndarray]]:
+        """The tokens of each text, and those that were added to it, some more each time."""
+        made = self.functions.generate
+        prefill, extend = _compiled(made.prefill), _extending(made.extend, *drawn)
+        key, cache, held = jax.random.key(seed), None, made.length
+        while left > 0:
+            longest = max(map(len, rows))
+            if held + _PIECE > made.length:  # of what comes next, no more fits
+                most = max(made.length - 1 if cache is None else made.length // 2, 1)
+                held = min(longest, most)
+                lengths = np.array([min(len(row), held) for row in rows], np.int32)
+                tokens = np.stack([np.pad(row[-held:], (max(held - len(row), 0), 0)) for row in rows])
+                cache = prefill(self.state, tokens, lengths)
+            n = min(_PIECE, max(made.length - held, 1))
+            cache, fresh = extend(self.state, cache, jax.random.fold_in(key, longest), n)
+            rows = [
+                np.concatenate([row, more[:left]]) for row, more in zip(rows, np.asarray(fresh), strict=True)
+            ]
+            held, left = held + n, left - n
+            yield rows
 
     def interpolate(self, n: int, steps: int = 10, seed: int = 0) -> Any:
         """What lies between n pairs of samples, `[n, steps, ...]` in the user's units; of tables rows in that order."""
@@ -433,6 +477,15 @@ def _bounding(log_prob: Callable, samples: int) -> Callable:
         return jax.vmap(one)(index, x)
 
     return bound
+
+
+def _drawing(tokens: int, temperature: float, top_k: int, top_p: float) -> tuple[float, int, float]:
+    """How tokens are drawn; UserError for a number out of its range."""
+    if tokens < 1 or temperature < 0 or top_k < 0 or not 0 < top_p <= 1:
+        raise UserError(
+            f"{tokens=} must be at least 1, {temperature=} and {top_k=} at least 0, and {top_p=} in (0, 1]"
+        )
+    return float(temperature), top_k, float(top_p)
 
 
 @lasting

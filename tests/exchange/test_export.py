@@ -13,11 +13,13 @@ import pytest
 pytest.importorskip("safetensors")
 
 import unsupjax
-from unsupjax import commands
+from unsupjax import commands, exchange
 from unsupjax.config import experiment
 from unsupjax.errors import UserError
 from unsupjax.exchange import program
+from unsupjax.run import experiment as experiments
 from unsupjax.run.fit import fit
+from unsupjax.run.plan import resolve
 
 X = np.random.default_rng(0).integers(0, 256, (7, 8, 8, 1)).astype(np.uint8)
 MLP = {"name": "mlp", "features": (6,)}
@@ -244,3 +246,31 @@ def test_a_package_that_is_missing_is_named(runs, tmp_path, capsys, monkeypatch)
     monkeypatch.setitem(sys.modules, "jax2onnx", None)
     said = refused(capsys, "export", runs("autoencoder"), tmp_path / "out", "--format=onnx")
     assert "pip install jax2onnx" in said
+
+
+@pytest.mark.filterwarnings("ignore")  # of those libraries
+def test_a_masked_autoencoder_is_a_vision_transformer_elsewhere(tmp_path, few_panels, capsys):
+    small = {"name": "patches", "width": 16, "depth": 2, "heads": 2, "decoder_width": 8, "patch_size": 2}
+    run = tmp_path / "run"
+    sections = {"method": {"name": "masked_patches"}, "network": small, "evaluate": {"run": ()}}
+    fit(experiment(**COMMON | sections), run)
+    model = unsupjax.load(run)
+    commands.main(["export", str(run), str(tmp_path / "ours"), "--format=safetensors"])
+    assert "28 arrays of the encoder 'vit'" in capsys.readouterr().out
+    network, variables = exchange.load(tmp_path / "ours")
+    x = X.astype(np.float32) / 255
+    np.testing.assert_allclose(network.apply(variables, x), model.encode(X), atol=1e-5)
+    # An encoder starts from it, as from any other run.
+    vit = {"name": "vit", "width": 16, "depth": 2, "heads": 2, "patch_size": 2, "pool": "mean", "mlp": "gelu"}
+    sections = {"method": {"name": "simclr"}, "encoder": vit | {"weights": str(run)}, "evaluate": {"run": ()}}
+    sections |= {"projector": {"name": "mlp", "features": (4,)}, "augment": {"name": "glyphs"}}
+    started = experiments.prepare(resolve(experiment(**COMMON | sections))).init().params["encoder"]
+    np.testing.assert_array_equal(started["LayerNorm_0"]["scale"], model.state.params["last"]["scale"])
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("timm")
+    commands.main(["export", str(run), str(tmp_path / "timm"), "--format=timm"])
+    usage = (tmp_path / "timm" / "README.md").read_text().partition("```python\n")[2].partition("```")[0]
+    here = {"x": torch.tensor(x.transpose(0, 3, 1, 2).copy())}
+    with torch.no_grad():
+        exec(usage.replace("'timm/model", f"'{tmp_path}/timm/model"), here)
+    np.testing.assert_allclose(here["codes"], model.encode(X), atol=1e-5)

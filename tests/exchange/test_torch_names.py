@@ -98,7 +98,7 @@ OUTPUTS = [
         "timm", {"name": "resnet18"}, (16, 16, 3), id="timm_resnet18", marks=pytest.mark.thorough
     ),
     pytest.param("timm", VIT, (8, 12, 3), id="vit"),
-    pytest.param("timm", VIT | {"pool": "mean", "mlp_ratio": 2.4}, (8, 12, 1), id="vit_mean"),
+    pytest.param("timm", VIT | {"pool": "mean", "mlp_ratio": 2.4, "mlp": "gelu"}, (8, 12, 1), id="vit_mean"),
     pytest.param("timm", VIT | {"positions": "learned", "freeze_patches": True}, (8, 12, 3), id="vit_learned"),
     pytest.param(
         "timm", VIT | {"positions": "learned", "pool": "mean"}, (8, 8, 3), id="vit_both", marks=pytest.mark.thorough

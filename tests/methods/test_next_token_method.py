@@ -99,6 +99,13 @@ def test_a_text_is_learnt_and_goes_on(run, capsys, monkeypatch, tmp_path):
     assert "".join(model.generate("the", 9, seed=3)) == "".join(
         itertools.chain(model.generate("the", 9, seed=3))
     )
+    prompts = ["the cat", "", "on the"]
+    together = model.generate_each(prompts, 9, temperature=0)
+    assert together == ["".join(model.generate(prompt, 9, temperature=0)) for prompt in prompts]
+    assert together[0] == " sat on t"
+    # Beyond the context of 16 all begin anew where the longest does.
+    assert [len(text) for text in model.generate_each([*prompts, "the cat sat on the mat. "], 40)] == [40] * 4
+    assert model.generate_each([], 5) == []
     assert (
         model.log_prob(["the cat sat", "tac eht tas"])[0]
         > model.log_prob(["the cat sat", "tac eht tas"])[1] + 5
@@ -127,5 +134,10 @@ def test_a_text_is_learnt_and_goes_on(run, capsys, monkeypatch, tmp_path):
     ],
 )
 def test_what_cannot_go_on(run, arguments, message):
+    model, prompt = unsupjax.load(run[0]), arguments.get("prompt", "")
+    with pytest.raises(UserError, match=message):
+        model.generate_each([prompt], **{"tokens": 3} | {k: v for k, v in arguments.items() if k != "prompt"})
+    with pytest.raises(UserError, match="give a list of texts"):
+        model.generate_each("the cat")
     with pytest.raises(UserError, match=message):
         list(unsupjax.load(run[0]).generate(**{"tokens": 3} | arguments))

@@ -102,6 +102,26 @@ def test_a_cache_gives_what_the_whole_sequence_gives(changes):
         np.testing.assert_allclose(cache.logits, whole[:, -1], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "changes", [{}, {"positions": "learned", "norm": "layer", "mlp": "gelu_exact", "post_norm": True, "transform": True}]
+)
+def test_texts_of_different_lengths_go_on_together_as_each_alone(changes):
+    network, params = made(**changes)
+    apply = jax.jit(
+        lambda *args, method: network.apply({"params": params}, *args, method=method),
+        static_argnames="method",
+    )
+    whole = apply(TOKENS, method="both")
+    lengths = np.array([6, 1, 4])
+    prompts = np.stack([np.r_[np.full(6 - n, 9), row[:n]] for n, row in zip(lengths, TOKENS, strict=True)])
+    cache = apply(jnp.array(prompts), jnp.array(lengths), method="prefill")
+    for more in range(6):
+        expected = whole[jnp.arange(3), lengths + more - 1]
+        np.testing.assert_allclose(cache.logits, expected, rtol=1e-5, atol=1e-5)
+        cache = apply(cache, TOKENS[jnp.arange(3), lengths + more], method="extend")
+    np.testing.assert_array_equal(cache.start, 6 - lengths)
+
+
 def test_no_token_sees_one_after_it_in_value_or_gradient():
     network, params = made()
     embedded = jax.random.normal(jax.random.key(3), (1, 12, 16))

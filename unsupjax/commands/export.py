@@ -14,8 +14,8 @@ from unsupjax.evaluate.fidelity.reconstruction import squared_error
 from unsupjax.evaluate.subject import coding
 from unsupjax.evaluate.synthesis import reference
 from unsupjax.exchange import card as cards
-from unsupjax.exchange import files, formats, program, weights
-from unsupjax.exchange.encoder import Encoder, module, nested
+from unsupjax.exchange import files, formats, huggingface_out, program, weights
+from unsupjax.exchange.encoder import Encoder, module, nested, of_patches
 from unsupjax.model import Model
 from unsupjax.run import workdir
 from unsupjax.run.fit import load
@@ -24,8 +24,11 @@ PROGRAMS = {
     "stablehlo": "a function as a StableHLO program that runs with jax alone, on CPU, GPU and TPU",
     "onnx": "a function as an ONNX model: of networks, but no ResNet with the imagenet stem, map, k-means or GAN",
 }
+SEQUENCE = {
+    "huggingface": "a transformer over texts as transformers reads it: GPT-2, or BERT of masked tokens"
+}
 ENCODING = {"reference": "the encoder as NAME.npz, float16, which evaluators of samples compare in"}
-WHAT = {name: form.what for name, form in formats.FORMS.items()} | PROGRAMS | ENCODING
+WHAT = {name: form.what for name, form in formats.FORMS.items()} | SEQUENCE | PROGRAMS | ENCODING
 FUNCTIONS = ("encode", "decode", "reconstruct", "score", "assign")
 OUTPUTS = {
     "encode": "Codes",
@@ -57,6 +60,7 @@ def run(name: str, argv: list[str]) -> None:
     model = load(options.run, options.step)
     with files.whole(pathlib.Path(options.out), options.overwrite) as folder:
         write = _program if options.format in PROGRAMS else _weights
+        write = _sequence if options.format in SEQUENCE else write
         told = write(model, options, folder)
     print(f"{options.out}: {told}")
 
@@ -98,6 +102,30 @@ def _weights(model: Model, options: argparse.Namespace, folder: pathlib.Path) ->
     return f"{len(encoder.arrays)} arrays of the encoder {encoder.section['name']!r}"
 
 
+def _sequence(model: Model, options: argparse.Namespace, folder: pathlib.Path) -> str:
+    """Writes a transformer over texts, its tokenizer and its card."""
+    section = model.config.to_dict().get("network", {})
+    if section.get("name") != "transformer":
+        raise UserError(
+            f"{model.folder}: the method {model.name!r} has no transformer over texts: take another format"
+        )
+    causal, shown = model.functions.generate is not None, pathlib.Path(options.out).name
+    network = huggingface_out.network(section, model.kind, model.state.params, causal)
+    name, usage, count = huggingface_out.write(folder, network, model.state.params, model.kind, shown)
+    what = f"The network of {model.name!r} as {name!r} of Hugging Face's transformers, with its tokenizer."
+    made = "Logits of the next token." if causal else "Hidden states, and logits of hidden tokens."
+    _card(
+        model,
+        options,
+        folder,
+        what=what,
+        usage=usage,
+        inputs=huggingface_out.described(model.kind),
+        outputs=made,
+    )
+    return f"{count} arrays of a {name!r}, and its tokenizer"
+
+
 def encoder_of(model: Model) -> tuple[Encoder, bool]:
     """The encoder of a model, and whether its output is what the method represents by.
 
@@ -105,6 +133,8 @@ def encoder_of(model: Model) -> tuple[Encoder, bool]:
         UserError: the method has none, or one without weights.
     """
     section, arrays = dict(model.network), weights.taken(model.state)
+    if "network" in model.config:
+        section, arrays = of_patches(model.config.network, model.state.params)
     if not (section and arrays):
         raise UserError(
             f"{model.folder}: the method {model.name!r} has no encoder with weights of its own: take --format=stablehlo"

@@ -54,7 +54,7 @@ def _told(title: str, name: str, made: Any) -> str:
     texts = documented(factory)
     if factory is Data:
         known, texts = known | defaults(open_source), documented(open_source) | texts
-    if title == "encoder":
+    if title in ("encoder", "network"):
         known, texts = known | defaults(Start), texts | documented(Start)
     if title == "optimizer":
         known = {"learning_rate": 1e-3} | known | defaults(wrap)

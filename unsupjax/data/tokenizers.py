@@ -111,7 +111,9 @@ class Trained:
 
     def __init__(self, content: Mapping[str, Any]):
         """Of what `bpe`, `wordpiece` or `from_file` gave; token i of its own is i + 2 here."""
-        self._tokenizer = _library().Tokenizer.from_str(content["json"])
+        self._tokenizer = of_json(content["json"])
+        self._tokenizer.no_padding()  # which some files ask for
+        self._tokenizer.no_truncation()
         self.size = self._tokenizer.get_vocab_size() + len(SPECIAL)
 
     def encode(self, texts: Sequence[str]) -> list[np.ndarray]:
@@ -201,6 +203,70 @@ def from_file(path: str) -> dict[str, Any]:
     return {"type": "trained", "json": text}
 
 
+def of_json(text: str):
+    """The `tokenizers.Tokenizer` of what a `tokenizer.json` holds."""
+    return _library().Tokenizer.from_str(text)
+
+
+def plain_tokenizer(path: pathlib.Path, length: int):
+    """The `tokenizers.Tokenizer` of a file, without padding, that cuts texts at `length` tokens; its own tokens.
+
+    Raises:
+        UserError: no tokenizer in it, or the package is not there.
+    """
+    try:
+        made = of_json(path.read_text(encoding="utf-8"))
+    except UserError:
+        raise
+    except Exception as error:  # the library has no type of its own
+        raise UserError(f"{path} holds no tokenizer ({error}): get it anew") from error
+    made.no_padding()
+    made.enable_truncation(length)
+    return made
+
+
+def exported(text: str, added: Sequence[str]) -> str:
+    """A `tokenizer.json` of what `fit` gave, as JSON: token i here is i - 2 there.
+
+    Args:
+        text: what the tokenizer knows.
+        added: names of tokens that come behind all others; the first is put before every text.
+
+    Raises:
+        UserError: the tokenizer has one of these names already.
+    """
+    library, content = _library(), json.loads(text)
+    if content["type"] == "trained":
+        made = of_json(content["json"])
+    elif content["type"] == "chars":
+        made = library.Tokenizer(
+            library.models.WordLevel({c: i for i, c in enumerate(content["characters"])})
+        )
+        made.pre_tokenizer = library.pre_tokenizers.Split(library.Regex(r"[\s\S]"), "isolated")
+        made.decoder = library.decoders.Fuse()
+    else:
+        made = library.Tokenizer(library.models.BPE({_shown(byte): byte for byte in range(256)}, []))
+        made.pre_tokenizer = library.pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+        made.decoder = library.decoders.ByteLevel()
+    first = made.get_vocab_size()
+    made.add_special_tokens(list(added))
+    if [made.token_to_id(name) for name in added] != list(range(first, first + len(added))):
+        raise UserError(f"the tokenizer has {' or '.join(added)} already, which mean something else here")
+    pair = f"{added[0]} $A {added[0]} $B"
+    made.post_processor = library.processors.TemplateProcessing(
+        single=f"{added[0]} $A", pair=pair, special_tokens=[(added[0], first)]
+    )
+    made.no_padding()
+    made.no_truncation()
+    return made.to_str(pretty=True)
+
+
+def _shown(byte: int) -> str:
+    """The character that a byte is written as in byte-level vocabularies: itself, or one from 256 on."""
+    own = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    return chr(byte) if byte in own else chr(256 + [b for b in range(256) if b not in own].index(byte))
+
+
 FITS = {"bytes": Bytes.fit, "chars": Characters.fit, "bpe": bpe, "wordpiece": wordpiece}
 TYPES = {"bytes": Bytes, "chars": Characters, "trained": Trained}
 
@@ -242,6 +308,7 @@ def _library():
         import tokenizers.models
         import tokenizers.normalizers
         import tokenizers.pre_tokenizers
+        import tokenizers.processors
         import tokenizers.trainers
     except ImportError as error:
         raise UserError("this tokenizer needs a package: pip install 'unsupjax[text]'") from error

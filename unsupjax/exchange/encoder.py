@@ -58,6 +58,36 @@ def module(section: Mapping[str, Any]) -> "nn.Module":
         raise UserError(f"the encoder's network {section['name']!r}: {error}") from error
 
 
+def of_patches(
+    section: Mapping[str, Any], params: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """A masked autoencoder's encoder, which sees all patches, as the `ViT` that it is.
+
+    Args:
+        section: the name and the arguments of a network of `unsupjax.models.SEQUENCES`.
+        params: its parameters.
+
+    Returns:
+        The section of the `ViT` and its arrays by our names; both empty of any other network.
+    """
+    if section.get("name") != "patches" or section["norm"] != "layer":
+        return {}, {}
+    made = {"name": "vit", "pool": "mean", "positions": "sincos"}
+    made |= {name: section[name] for name in ("patch_size", "width", "depth", "heads", "mlp_ratio", "mlp")}
+    whole = {"embed": "patches", "last": "LayerNorm_0"} | {
+        f"block{i}": f"block{i}" for i in range(section["depth"])
+    }
+    parts = {"norm1": "LayerNorm_0", "norm2": "LayerNorm_1"}
+    arrays = {}
+    for name, value in flat(params).items():
+        first, _, rest = name.partition("/")
+        part, _, leaf = rest.partition("/")
+        if first in whole:
+            after = f"{parts.get(part, part)}/{leaf}" if leaf else rest
+            arrays[f"params/{whole[first]}/{after}"] = np.asarray(value, np.float32)
+    return made, arrays
+
+
 def flat(tree: Mapping[str, Any]) -> dict[str, Any]:
     """`{"params": {"Dense_0": {"kernel": x}}}` as `{"params/Dense_0/kernel": x}`."""
     return dict(_leaves(tree, ()))

@@ -49,10 +49,29 @@ def write_json(path: pathlib.Path, content: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=2) + "\n")
 
 
-def read(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def read_json(path: pathlib.Path, kind: type = dict) -> Any:
+    """What a file of JSON holds, an object or, with `list`, a list.
+
+    Raises:
+        UserError: there is no such file, or a damaged one.
+    """
+    if not path.is_file():
+        raise UserError(
+            f"{path.parent} has no {path.name}: give a folder as Hugging Face's transformers write it"
+        )
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is damaged ({first_line(error)}): get it anew") from error
+    if not isinstance(said, kind):
+        raise UserError(f"{path} holds no {kind.__name__}: get it anew")
+    return said
+
+
+def read(path: pathlib.Path, buffers: tuple[str, ...] = ()) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """The floating arrays of a safetensors file as float32, and our description of them, if it has one.
 
-    Counters, such as PyTorch's `num_batches_tracked`, are left out.
+    Counters, such as PyTorch's `num_batches_tracked`, and what ends as one of `buffers` are left out.
 
     Raises:
         UserError: no such file; a pickle; damaged; other numbers than floating ones; some that are not finite.
@@ -62,9 +81,8 @@ def read(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             said = json.loads((file.metadata() or {}).get(HEADER, "{}"))
-            arrays = {
-                name: _array(path, file, name) for name in list(file.keys()) if not name.endswith("_tracked")
-            }
+            left = ("_tracked", *buffers)
+            arrays = {name: _array(path, file, name) for name in list(file.keys()) if not name.endswith(left)}
     except UserError:
         raise
     except Exception as error:  # what damage raises is as various as damage
@@ -85,18 +103,18 @@ def _array(path: pathlib.Path, file: Any, name: str) -> np.ndarray:
     return value
 
 
-def refuse_pickle(path: pathlib.Path) -> None:
-    """UserError where a file is none, or one that runs what is in it when it is read."""
+def refuse_pickle(path: pathlib.Path, target: pathlib.Path | None = None) -> None:
+    """UserError where a file is none, or one that runs what is in it when it is read; `target`: what to make of it."""
     if not path.is_file():
         raise UserError(f"{path} is no file and no folder of a run or an export")
     with path.open("rb") as file:
         begins = file.read(2)
     if path.suffix.lower() not in _PICKLES and (begins not in _BEGIN or path.suffix == ".npz"):
         return
-    target = path.with_suffix(".safetensors")
+    target = target or path.with_suffix(".safetensors")
     code = (
         f"import torch, safetensors.torch as s; x = torch.load({str(path)!r}, map_location='cpu'); "
-        f"s.save_file({{k: v.contiguous() for k, v in x.get('state_dict', x).items()}}, {str(target)!r})"
+        f"s.save_file({{k: v.clone().contiguous() for k, v in x.get('state_dict', x).items()}}, {str(target)!r})"
     )
     raise UserError(
         f"{path} is a pickle, and reading one can run what is in it; where you trust it, convert it once: "

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _MEND = "take --format=safetensors, or --format=stablehlo"
 _WIDTH = 64  # of the first stage, in torchvision and timm
+_ACTIVATIONS = {"gelu_exact": "gelu", "gelu": "gelu_tanh"}
 _BLOCKS = {"basic": "BasicBlock", "bottleneck": "Bottleneck"}
 _KNOWN = {("basic", (2, 2, 2, 2)): "resnet18", ("bottleneck", (3, 4, 6, 3)): "resnet50"}
 
@@ -104,12 +105,14 @@ def _vit(network: "ViT", encoder: Encoder) -> str:
     if int(network.width * ratio) != hidden:  # timm rounds down
         ratio = (hidden + 0.5) / network.width
     token = network.pool == "token"
+    if network.mlp not in _ACTIVATIONS:
+        raise UserError(f"timm's vision transformers have no mlp={network.mlp!r}: {_MEND}")
     return (
         f"timm.models.vision_transformer.VisionTransformer(\n"
         f"    img_size=({height}, {width}), patch_size={network.patch_size}, in_chans={channels}, num_classes=0,\n"
         f"    embed_dim={network.width}, depth={network.depth}, num_heads={network.heads}, mlp_ratio={ratio!r},\n"
         f"    class_token={token}, global_pool={'token' if token else 'avg'!r}, fc_norm=False, no_embed_class=True,\n"
-        f"    norm_layer=functools.partial(torch.nn.LayerNorm, eps=1e-6),\n)"
+        f"    act_layer={_ACTIVATIONS[network.mlp]!r}, norm_layer=functools.partial(torch.nn.LayerNorm, eps=1e-6),\n)"
     )
 
 

@@ -34,9 +34,10 @@ class Generator(NamedTuple):
     """How a method goes on with a sequence; both are pure, and the cost of a token does not grow.
 
     Attributes:
-        prefill: `(State, tokens [B, P]) -> cache`.
+        prefill: `(State, tokens [B, P], lengths [B]) -> cache`; a row has that many tokens, its last ones, and what
+            stands before them counts for nothing. Without lengths all have P.
         extend: `(State, cache, key, n, temperature, top_k, top_p) -> (cache, tokens [B, n])`; all but the first three
-            are static. A token's draw follows from the key and its position.
+            are static. A token's draw follows from the key and its place in the cache.
         length: the most tokens that a cache holds.
     """
 

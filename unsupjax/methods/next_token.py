@@ -67,8 +67,8 @@ def next_token(
     def token_log_prob(state: State, x: jax.Array):
         return log_p(state.params, x)
 
-    def prefill(state: State, tokens: jax.Array) -> Cache:
-        return apply(state.params, tokens, method="prefill")
+    def prefill(state: State, tokens: jax.Array, lengths: jax.Array | None = None) -> Cache:
+        return apply(state.params, tokens, lengths, method="prefill")
 
     def extend(state: State, cache: Cache, key: jax.Array, n: int, temperature=1.0, top_k=0, top_p=1.0):
         def one(cache, i):

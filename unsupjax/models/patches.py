@@ -4,8 +4,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from unsupjax.models.transformer import Block
-from unsupjax.models.vit import XAVIER, sincos_positions
+from unsupjax.models.transformer import XAVIER, Block
+from unsupjax.models.vit import sincos_positions
 
 
 class PatchAutoencoder(nn.Module):
@@ -21,7 +21,7 @@ class PatchAutoencoder(nn.Module):
         decoder_width: features of a token of the decoder.
         decoder_depth: blocks of the decoder.
         norm: "rms" or "layer".
-        mlp: "relu2", "gelu" (its tanh form) or "swiglu".
+        mlp: "relu2", "gelu" (its tanh form), "gelu_exact" or "swiglu".
         dtype: compute dtype; parameters, norms and what comes out are float32.
 
     Source: He et al., "Masked autoencoders are scalable vision learners", CVPR 2022.
@@ -57,9 +57,7 @@ class PatchAutoencoder(nn.Module):
 
     def _block(self, width: int, name: str) -> Block:
         hidden = round(self.mlp_ratio * width)
-        return Block(
-            self.heads, hidden, self.norm, self.mlp, "", False, False, True, 0.0, self.dtype, name=name
-        )
+        return Block(self.heads, hidden, self.norm, self.mlp, dtype=self.dtype, name=name)
 
     def encode(self, patches: jax.Array, index: jax.Array) -> jax.Array:
         """Tokens float32 `[B, K, width]` of the patches `[B, K, D]` that stand at `index`, int32 `[B, K]`."""
@@ -78,9 +76,8 @@ class PatchAutoencoder(nn.Module):
         return self.output(self.decoder_last(whole)).astype(jnp.float32)
 
     def _through(self, blocks: list, x: jax.Array) -> jax.Array:
-        at = jnp.arange(x.shape[1])
         for block in blocks:
-            x, _ = block(x, at, None, False, None, False)
+            x, _ = block(x)
         return x
 
     def __call__(self, patches: jax.Array, index: jax.Array) -> jax.Array:

@@ -1,4 +1,4 @@
-"""Pre-norm transformers over tokens: causal or both ways, whole sequences or a token at a time from a cache."""
+"""Transformers over tokens: causal or both ways, whole sequences or a token at a time from a cache."""
 
 from typing import NamedTuple
 
@@ -7,8 +7,10 @@ import jax
 import jax.numpy as jnp
 
 NORMS = ("rms", "layer")
-MLPS = ("relu2", "gelu", "swiglu")
+MLPS = ("relu2", "gelu", "gelu_exact", "swiglu")
 POSITIONS = ("rope", "learned")
+XAVIER = nn.initializers.xavier_uniform()
+EACH_OF_THREE = nn.initializers.lecun_uniform()  # Xavier's bound of a square matrix, for three side by side
 
 
 class Cache(NamedTuple):
@@ -16,13 +18,15 @@ class Cache(NamedTuple):
 
     Attributes:
         k, v: `[depth, B, L, heads, D]`.
-        length: tokens that are in it, int32 scalar.
+        length: places that are taken, int32 scalar.
+        start: the place of the first token of each row, int32 `[B]`; those before it are padding.
         logits: of the token that comes next, float32 `[B, V]`.
     """
 
     k: jax.Array
     v: jax.Array
     length: jax.Array
+    start: jax.Array
     logits: jax.Array
 
 
@@ -53,79 +57,112 @@ def rope(x: jax.Array, positions: jax.Array, base: float = 10_000.0) -> jax.Arra
 
     Args:
         x: queries or keys `[B, T, heads, D]`.
-        positions: p, absolute, `[T]`.
+        positions: p, absolute, `[T]`, or `[B, T]` of each row its own.
         base: of the slowest turn.
 
     Source: Su et al., "RoFormer", 2021; the halves as in GPT-NeoX.
     """
     half = x.shape[-1] // 2
     slower = base ** (-jnp.arange(half, dtype=jnp.float32) / half)
-    angles = positions[:, None] * slower[None]
-    cos, sin = (f(angles)[None, :, None].astype(x.dtype) for f in (jnp.cos, jnp.sin))
+    angles = jnp.atleast_2d(positions)[..., None] * slower[None, None]
+    cos, sin = (f(angles)[:, :, None].astype(x.dtype) for f in (jnp.cos, jnp.sin))
     a, b = x[..., :half], x[..., half:]
     return jnp.concatenate([a * cos - b * sin, a * sin + b * cos], axis=-1)
 
 
 class Block(nn.Module):
-    """Attention, then a perceptron, each of the normalised tokens and added to them; fields as of `Transformer`."""
+    """Attention, then a perceptron, each of the normalised tokens and added to them; fields as of `Transformer`.
+
+    Attributes:
+        hidden: features of the perceptron.
+        positions: "rope", or any other name: the tokens have theirs already.
+        start: of the kernels: "normal" (0.02), "zero" (likewise, and the block is the identity), or "xavier".
+        norms: the names of the two norms' parameters.
+    """
 
     heads: int
     hidden: int
-    norm: str
-    mlp: str
-    positions: str
-    qk_norm: bool
-    zero_init: bool
-    bias: bool
-    dropout: float
-    dtype: jnp.dtype | None
+    norm: str = "layer"
+    mlp: str = "gelu_exact"
+    positions: str = ""
+    qk_norm: bool = False
+    bias: bool = True
+    dropout: float = 0.0
+    dtype: jnp.dtype | None = None
+    epsilon: float = 1e-6
+    post_norm: bool = False
+    start: str = "normal"
+    norms: tuple[str, str] = ("norm1", "norm2")
 
     @nn.compact
     def __call__(
         self,
         x: jax.Array,
-        at: jax.Array,
-        mask: jax.Array | None,
-        causal: bool,
+        at: jax.Array | None = None,
+        mask: jax.Array | None = None,
+        causal: bool = False,
         held=None,
         train: bool = False,
     ):
-        """Tokens `[B, T, width]` at positions `[T]`, and their keys and values, or with `held` the renewed ones."""
+        """Tokens `[B, T, width]` and their keys and values, or with `held` the renewed ones.
+
+        Args:
+            x: tokens `[B, T, width]`.
+            at: their positions, `[T]` or `[B, T]`, where these are rotary.
+            mask: which keys a query sees, bool `[B or 1, 1, T or 1, keys]`.
+            causal: no query sees a key after it.
+            held: keys and values of all places `[B, L, heads, D]`, and the place of the one token that is in `x`.
+            train: with dropout.
+        """
+        first, second = (make_norm(self.norm, self.epsilon, self.dtype, name) for name in self.norms)
+        drop = nn.Dropout(self.dropout, deterministic=not train)
+        y, held = self._attended(x if self.post_norm else first(x), at, mask, causal, held)
+        x = x + drop(y)
+        x = first(x) if self.post_norm else x
+        x = x + drop(self._mlp(x if self.post_norm else second(x)))
+        return (second(x) if self.post_norm else x), held
+
+    def _attended(self, x: jax.Array, at, mask, causal: bool, held):
         batch, tokens, width = x.shape
         q, k, v = jnp.unstack(
-            self._dense(3 * width, "qkv")(self._normed(x, "norm1")).reshape(batch, tokens, 3, self.heads, -1),
-            axis=2,
+            self._dense(3 * width, "qkv")(x).reshape(batch, tokens, 3, self.heads, -1), axis=2
         )
         if self.qk_norm:
             q, k = (RMSNorm(scale=False, dtype=self.dtype)(y) for y in (q, k))
         if self.positions == "rope":
             q, k = rope(q, at), rope(k, at)
         if held is not None:
+            *old, place = held
             k, v = (
-                jax.lax.dynamic_update_slice_in_dim(old, new, at[0], 1)
-                for old, new in zip(held, (k, v), strict=True)
+                jax.lax.dynamic_update_slice_in_dim(all, new, place, 1)
+                for all, new in zip(old, (k, v), strict=True)
             )
         y = jax.nn.dot_product_attention(q, k, v, mask=mask, is_causal=causal)
-        drop = nn.Dropout(self.dropout, deterministic=not train)
-        x = x + drop(self._dense(width, "attended", last=True)(y.reshape(x.shape)))
-        return x + drop(self._mlp(self._normed(x, "norm2"), width)), (k, v)
+        return self._dense(width, "attended")(y.reshape(x.shape)), (k, v)
 
-    def _normed(self, x: jax.Array, name: str) -> jax.Array:
-        if self.norm == "rms":
-            return RMSNorm(dtype=self.dtype, name=name)(x)
-        return nn.LayerNorm(1e-5, dtype=self.dtype, name=name)(x)
+    def _mlp(self, x: jax.Array) -> jax.Array:
+        y = self._dense(self.hidden, "hidden")(x)
+        if self.mlp == "swiglu":
+            y = nn.silu(self._dense(self.hidden, "gate")(x)) * y
+        elif self.mlp == "relu2":
+            y = jnp.square(nn.relu(y))
+        else:
+            y = nn.gelu(y, approximate=self.mlp == "gelu")
+        return self._dense(x.shape[-1], "output")(y)
 
-    def _dense(self, features: int, name: str, last: bool = False) -> nn.Dense:
-        start = nn.initializers.zeros if last and self.zero_init else nn.initializers.normal(0.02)
+    def _dense(self, features: int, name: str) -> nn.Dense:
+        start = nn.initializers.normal(0.02)
+        if self.start == "xavier":
+            start = EACH_OF_THREE if name == "qkv" else XAVIER
+        elif self.start == "zero" and name in ("attended", "output"):
+            start = nn.initializers.zeros
         return nn.Dense(features, self.bias, dtype=self.dtype, kernel_init=start, name=name)
 
-    def _mlp(self, y: jax.Array, width: int) -> jax.Array:
-        if self.mlp == "swiglu":
-            y = nn.silu(self._dense(self.hidden, "gate")(y)) * self._dense(self.hidden, "hidden")(y)
-        else:
-            y = self._dense(self.hidden, "hidden")(y)
-            y = nn.gelu(y, approximate=True) if self.mlp == "gelu" else jnp.square(nn.relu(y))
-        return self._dense(width, "output", last=True)(y)
+
+def make_norm(norm: str, epsilon: float, dtype: jnp.dtype | None, name: str | None = None) -> nn.Module:
+    """The norm called "rms" or "layer"."""
+    kind = RMSNorm if norm == "rms" else nn.LayerNorm
+    return kind(epsilon=epsilon, dtype=dtype, name=name)
 
 
 class Transformer(nn.Module):
@@ -141,7 +178,7 @@ class Transformer(nn.Module):
         causal: a token sees none after it.
         positions: "rope" or "learned".
         norm: "rms" or "layer".
-        mlp: "relu2", "gelu" (its tanh form) or "swiglu".
+        mlp: "relu2", "gelu" (its tanh form), "gelu_exact" or "swiglu".
         qk_norm: queries and keys have norm 1 times the root of their width.
         zero_init: every block starts as the identity, and the logits at 0.
         tied: logits are products with the embeddings.
@@ -149,9 +186,13 @@ class Transformer(nn.Module):
         dropout: of embeddings, attended values and perceptrons, in training.
         remat: blocks are computed again in the backward pass, and take no memory between.
         dtype: compute dtype; parameters, norms, attention weights and logits are float32.
+        epsilon: of the norms.
+        post_norm: norms come after each sum and not before each part; the embeddings have one, and the end has none.
+        transform: before logits, hidden states pass a dense layer, GELU and a norm, and logits get a bias, as BERT's.
 
     Source: Vaswani et al., "Attention is all you need", 2017; pre-norm as Radford et al., "Language models are
-    unsupervised multitask learners", 2019; ReLU^2: So et al., "Primer", 2021.
+    unsupervised multitask learners", 2019; post-norm as Devlin et al., "BERT", NAACL 2019; ReLU^2: So et al.,
+    "Primer", 2021.
     """
 
     vocabulary: int
@@ -171,6 +212,9 @@ class Transformer(nn.Module):
     dropout: float = 0.0
     remat: bool = False
     dtype: jnp.dtype | None = None
+    epsilon: float = 1e-6
+    post_norm: bool = False
+    transform: bool = False
 
     def setup(self):
         """The layers."""
@@ -181,10 +225,32 @@ class Transformer(nn.Module):
         if self.positions == "learned":
             self.places = self.param("places", start, (self.length, self.width))
         block = nn.remat(Block, static_argnums=(4, 6)) if self.remat else Block
-        fields = (self.heads, round(self.mlp_ratio * self.width), self.norm, self.mlp, self.positions)
-        more = (self.qk_norm, self.zero_init, self.bias, self.dropout, self.dtype)
-        self.blocks = [block(*fields, *more, name=f"block{i}") for i in range(self.depth)]
-        self.last = RMSNorm() if self.norm == "rms" else nn.LayerNorm(1e-5)
+        shared = (
+            "heads",
+            "norm",
+            "mlp",
+            "positions",
+            "qk_norm",
+            "bias",
+            "dropout",
+            "dtype",
+            "epsilon",
+            "post_norm",
+        )
+        fields = {name: getattr(self, name) for name in shared}
+        fields |= {
+            "hidden": round(self.mlp_ratio * self.width),
+            "start": "zero" if self.zero_init else "normal",
+        }
+        self.blocks = [block(**fields, name=f"block{i}") for i in range(self.depth)]
+        if self.post_norm:
+            self.first = make_norm(self.norm, self.epsilon, self.dtype)
+        else:
+            self.last = make_norm(self.norm, self.epsilon, None)
+        if self.transform:
+            self.turn = nn.Dense(self.width, dtype=self.dtype, kernel_init=start)
+            self.turned = make_norm(self.norm, self.epsilon, self.dtype)
+            self.shift = self.param("shift", nn.initializers.zeros, (self.vocabulary,))
         if not self.tied:
             zero = nn.initializers.zeros if self.zero_init else start
             self.head = nn.Dense(self.vocabulary, use_bias=False, dtype=self.dtype, kernel_init=zero)
@@ -193,7 +259,8 @@ class Transformer(nn.Module):
         for name, known in (("norm", NORMS), ("mlp", MLPS), ("positions", POSITIONS)):
             if getattr(self, name) not in known:
                 raise ValueError(f"unknown {name} {getattr(self, name)!r}; one of {', '.join(known)}")
-        if self.width % self.heads or (self.width // self.heads) % 2:
+        even = self.positions != "rope" or (self.width // self.heads) % 2 == 0
+        if self.width % self.heads or not even:
             raise ValueError(f"{self.heads} heads do not divide a width of {self.width} into even parts")
 
     def __call__(
@@ -210,49 +277,66 @@ class Transformer(nn.Module):
             float32 `[B, T, width]`.
         """
         mask = None if segments is None else (segments[:, None, :, None] == segments[:, None, None, :])
-        at = jnp.arange(tokens.shape[1])
+        at = jnp.arange(tokens.shape[1])[None]
         x = self._embedded(tokens, at, train)
         for block in self.blocks:
             x, _ = block(x, at, mask, self.causal, None, train)
-        return self.last(x.astype(jnp.float32))
+        return self._final(x)
 
     def _embedded(self, tokens: jax.Array, at: jax.Array, train: bool = False) -> jax.Array:
         x = self.embed(tokens)
         if self.positions == "learned":
-            x = x + self.places[at][None].astype(x.dtype)
+            x = x + self.places[at].astype(x.dtype)
+        x = self.first(x) if self.post_norm else x
         return self.drop(x, deterministic=not train)
+
+    def _final(self, x: jax.Array) -> jax.Array:
+        x = x.astype(jnp.float32)
+        return x if self.post_norm else self.last(x)
 
     def logits(self, hidden: jax.Array) -> jax.Array:
         """Of hidden states `[..., width]`, float32 `[..., V]`."""
+        if self.transform:
+            hidden = self.turned(nn.gelu(self.turn(hidden), approximate=self.mlp == "gelu"))
         made = self.embed.attend(hidden) if self.tied else self.head(hidden)
-        return made.astype(jnp.float32)
+        made = made.astype(jnp.float32)
+        return made + jnp.expand_dims(self.shift, range(made.ndim - 1)) if self.transform else made
 
     def both(self, tokens: jax.Array, segments: jax.Array | None = None, train: bool = False) -> jax.Array:
         """Logits of every token, `[B, T, V]`."""
         return self.logits(self(tokens, segments, train))
 
-    def prefill(self, tokens: jax.Array) -> Cache:
-        """A cache that holds the first tokens, `[B, T]`, T from 1 to L."""
-        n = tokens.shape[1]
-        at, held = jnp.arange(n), []
-        x = self._embedded(tokens, at)
+    def prefill(self, tokens: jax.Array, lengths: jax.Array | None = None) -> Cache:
+        """A cache that holds the first tokens.
+
+        Args:
+            tokens: int32 `[B, T]`, T from 1 to L. Rows of fewer tokens have theirs at the end: what stands before
+                them is padding, which no token sees, and whose places do not count as positions.
+            lengths: how many tokens of each row are none of padding, int32 `[B]`, from 1 to T; None: all.
+        """
+        batch, n = tokens.shape
+        start = jnp.zeros(batch, jnp.int32) if lengths is None else (n - lengths).astype(jnp.int32)
+        place = jnp.arange(n)[None]
+        at = jnp.maximum(place - start[:, None], 0)
+        mask = None if lengths is None else (place >= start[:, None])[:, None, None]
+        x, held = self._embedded(tokens, at), []
         for block in self.blocks:
-            x, pair = block(x, at, None, True, None, False)
+            x, pair = block(x, at, mask, True, None, False)
             held.append([jnp.pad(y, ((0, 0), (0, self.length - n), (0, 0), (0, 0))) for y in pair])
         k, v = (jnp.stack(part) for part in zip(*held, strict=True))
-        last = self.last(x[:, -1].astype(jnp.float32))
-        return Cache(k, v, jnp.asarray(n, jnp.int32), self.logits(last))
+        return Cache(k, v, jnp.asarray(n, jnp.int32), start, self.logits(self._final(x[:, -1])))
 
     def extend(self, cache: Cache, token: jax.Array) -> Cache:
-        """The cache after one token more, int32 `[B]`, at the absolute position `cache.length`."""
-        at = cache.length[None]
-        mask = (jnp.arange(self.length) <= cache.length)[None, None, None]
+        """The cache after one token more of each row, int32 `[B]`, at the place `cache.length`."""
+        place, start = jnp.arange(self.length)[None], cache.start[:, None]
+        mask = ((place >= start) & (place <= cache.length))[:, None, None]
+        at = cache.length - start
         x, held = self._embedded(token[:, None], at), []
         for block, k, v in zip(self.blocks, cache.k, cache.v, strict=True):
-            x, pair = block(x, at, mask, False, (k, v), False)
+            x, pair = block(x, at, mask, False, (k, v, cache.length), False)
             held.append(pair)
         k, v = (jnp.stack(part) for part in zip(*held, strict=True))
-        return Cache(k, v, cache.length + 1, self.logits(self.last(x[:, 0].astype(jnp.float32))))
+        return Cache(k, v, cache.length + 1, cache.start, self.logits(self._final(x[:, 0])))
 
 
 def drawn(logits: jax.Array, key: jax.Array, temperature: float, top_k: int, top_p: float) -> jax.Array:
@@ -296,6 +380,9 @@ def transformer(
     bias: bool = False,
     dropout: float = 0.0,
     remat: bool = False,
+    epsilon: float = 1e-6,
+    post_norm: bool = False,
+    transform: bool = False,
     dtype: jnp.dtype | None = None,
 ) -> Transformer:
     """A `Transformer` over `vocabulary` tokens and at most `context` of them; its method says whether it is causal.
@@ -309,16 +396,19 @@ def transformer(
         mlp_ratio: hidden features of a block's perceptron, as a multiple of `width`.
         positions: "rope" or "learned".
         norm: "rms" or "layer".
-        mlp: "relu2", "gelu" (its tanh form) or "swiglu".
+        mlp: "relu2", "gelu" (its tanh form), "gelu_exact" or "swiglu".
         qk_norm: queries and keys are normalised.
         zero_init: every block starts as the identity, and the logits at 0.
         tied: logits are products with the embeddings.
         bias: of the dense layers.
         dropout: in training.
         remat: blocks are computed again in the backward pass, and take no memory between.
+        epsilon: of the norms.
+        post_norm: norms come after each sum, as BERT has them, and not before each part.
+        transform: logits are of hidden states that pass a dense layer, GELU and a norm, as BERT's, and have a bias.
         dtype: compute dtype.
     """
     return Transformer(
         vocabulary, context, width, depth, heads, mlp_ratio, True, positions, norm, mlp, qk_norm, zero_init,
-        tied, bias, dropout, remat, dtype,
+        tied, bias, dropout, remat, dtype, epsilon, post_norm, transform,
     )  # fmt: skip

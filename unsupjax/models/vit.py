@@ -5,9 +5,9 @@ import jax
 import jax.numpy as jnp
 
 from unsupjax.models.layers import patched, require_images
+from unsupjax.models.transformer import MLPS, XAVIER, Block
 
-XAVIER = nn.initializers.xavier_uniform()
-EACH_OF_THREE = nn.initializers.lecun_uniform()  # Xavier's bound of a square matrix, for three side by side
+NORMS = ("LayerNorm_0", "LayerNorm_1")  # the names of a block's
 
 
 def sincos_positions(height: int, width: int, features: int) -> jax.Array:
@@ -36,29 +36,6 @@ def sincos_positions(height: int, width: int, features: int) -> jax.Array:
     return jnp.concatenate([jnp.sin(c), jnp.cos(c), jnp.sin(r), jnp.cos(r)], axis=1)
 
 
-class _Block(nn.Module):
-    """Attention, then a perceptron, each of the normalised tokens and added to them."""
-
-    heads: int
-    mlp_ratio: float
-    dtype: jnp.dtype | None
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        batch, tokens, width = x.shape
-        y = nn.LayerNorm(dtype=self.dtype)(x)
-        y = nn.Dense(3 * width, dtype=self.dtype, kernel_init=EACH_OF_THREE, name="qkv")(y)
-        q, k, v = jnp.unstack(y.reshape(batch, tokens, 3, self.heads, width // self.heads), axis=2)
-        y = jax.nn.dot_product_attention(q, k, v).reshape(x.shape)
-        x = x + nn.Dense(width, dtype=self.dtype, kernel_init=XAVIER, name="attended")(y)
-        y = nn.LayerNorm(dtype=self.dtype)(x)
-        y = nn.Dense(round(self.mlp_ratio * width), dtype=self.dtype, kernel_init=XAVIER, name="hidden")(y)
-        y = nn.Dense(width, dtype=self.dtype, kernel_init=XAVIER, name="output")(
-            nn.gelu(y, approximate=False)
-        )
-        return x + y
-
-
 class ViT(nn.Module):
     """A vision transformer with layer norm before each part (and after the last).
 
@@ -73,6 +50,7 @@ class ViT(nn.Module):
         mlp_ratio: hidden features of a block's perceptron, as a multiple of `width`.
         pool: the output, `"token"` (a class token) or `"mean"` (of all patches, without such a token).
         positions: `"sincos"`, of both axes, or `"learned"`.
+        mlp: "gelu_exact", "gelu" (its tanh form), "relu2" or "swiglu".
         freeze_patches: the projection of patches keeps its random start; its parameters are called
             `frozen_patches`, which `unsupjax.optimizers` do not decay.
         dtype: compute dtype; parameters, normalisation and attention weights are float32.
@@ -89,6 +67,7 @@ class ViT(nn.Module):
     pool: str = "token"
     positions: str = "sincos"
     freeze_patches: bool = False
+    mlp: str = "gelu_exact"
     dtype: jnp.dtype | None = None
 
     @nn.compact
@@ -99,8 +78,10 @@ class ViT(nn.Module):
             token = self.param("token", nn.initializers.normal(0.02), (self.width,))
             token = jnp.broadcast_to(token.astype(x.dtype), (x.shape[0], 1, self.width))
             x = jnp.concatenate([token, x], axis=1)
+        hidden = round(self.mlp_ratio * self.width)
+        fields = {"mlp": self.mlp, "start": "xavier", "norms": NORMS, "dtype": self.dtype}
         for i in range(self.depth):
-            x = _Block(self.heads, self.mlp_ratio, self.dtype, name=f"block{i}")(x)
+            x, _ = Block(self.heads, hidden, **fields, name=f"block{i}")(x)
         x = nn.LayerNorm(dtype=self.dtype)(x)
         return x[:, 0] if self.pool == "token" else x.mean(axis=1)
 
@@ -110,7 +91,8 @@ class ViT(nn.Module):
             raise ValueError(f"patch_size={self.patch_size} must be at least 1")
         if self.width % self.heads:
             raise ValueError(f"{self.heads} heads do not divide a width of {self.width}")
-        for name, known in (("pool", ("token", "mean")), ("positions", ("sincos", "learned"))):
+        choices = (("pool", ("token", "mean")), ("positions", ("sincos", "learned")), ("mlp", MLPS))
+        for name, known in choices:
             if getattr(self, name) not in known:
                 raise ValueError(f"unknown {name} {getattr(self, name)!r}; one of {', '.join(known)}")
 

@@ -116,19 +116,17 @@ def prepare(
     init = lambda: jax.jit(method.init, out_shardings=shardings)(key, batch)
     if plan.weights:
         # Of a run that begins it is read now, before anything is written; one that goes on needs it no more.
-        init = _from_weights(plan, init, shape, abstract, at_once=kind is None and not trained)
+        init = _from_weights(plan, init, source.kind, abstract, at_once=kind is None and not trained)
     return Experiment(plan, source, method, mesh, total, init, abstract, shardings, batch, raw[0].nbytes)
 
 
-def _from_weights(
-    plan: Plan, init: Callable, shape: tuple, abstract: Any, at_once: bool
-) -> Callable[[], Any]:
-    """`init` with the encoder's weights of the file that the plan names. `method.init` stays as it is: what judges call
+def _from_weights(plan: Plan, init: Callable, kind: Kind, abstract: Any, at_once: bool) -> Callable[[], Any]:
+    """`init` with the weights of the file that the plan names. `method.init` stays as it is: what judges call
     an untrained encoder is one."""
-    read = functools.cache(lambda: weights.read(plan.weights, plan.network, shape, abstract))
+    read = functools.cache(lambda: weights.read(plan, kind, abstract))
     if at_once:
         read()
-    return lambda: weights.started(init(), read(), plan.weights)
+    return lambda: weights.started(init(), read(), plan)
 
 
 def _facts(plan: Plan, source: Source) -> Facts:

@@ -62,7 +62,8 @@ class Plan(NamedTuple):
         fsdp: over how many devices State is divided.
         traced: the first and the last step that are profiled, or None.
         network: the name and the arguments of its encoder, if it has one; {}: none.
-        weights: what that one starts from; "": a random start.
+        sequence: the name and the arguments of its network over tokens or patches, likewise.
+        weights: what either starts from; "": a random start.
     """
 
     record: dict
@@ -82,6 +83,7 @@ class Plan(NamedTuple):
     fsdp: int
     traced: tuple[int, int] | None
     network: Mapping[str, Any]
+    sequence: Mapping[str, Any]
     weights: str
 
 
@@ -94,7 +96,9 @@ def resolve(config: ml_collections.ConfigDict) -> Plan:
     config = configs.settled(config)
     configs.check(config)
     sections = config.to_dict()
-    data, judging, encoder = sections["data"], sections["evaluate"], sections.get("encoder", {})
+    data, judging = sections["data"], sections["evaluate"]
+    encoder, sequence = sections.get("encoder", {}), sections.get("network", {})
+    without = lambda section: {k: v for k, v in section.items() if k not in configs.Start._fields}
 
     def asked(field):
         table = configs.NAMING[field]
@@ -124,8 +128,9 @@ def resolve(config: ml_collections.ConfigDict) -> Plan:
         executor=config.parallel,
         fsdp=config.fsdp,
         traced=configs.traced_steps(config.profile_steps),
-        network={k: v for k, v in encoder.items() if k not in configs.Start._fields},
-        weights=encoder.get("weights", ""),
+        network=without(encoder),
+        sequence=without(sequence),
+        weights=(encoder or sequence).get("weights", ""),
     )
 
 
