@@ -45,6 +45,20 @@ class Generator(NamedTuple):
     length: int
 
 
+class Filled(NamedTuple):
+    """Examples of which a part was hidden, and what was predicted in its place; all of one shape.
+
+    Attributes:
+        hidden: whether an entry was hidden; bool.
+        x: what was hidden as it is predicted, the rest as it is.
+        told: what the prediction was told of the hidden part, as an entry in its place each; None: nothing.
+    """
+
+    hidden: jax.Array
+    x: jax.Array
+    told: jax.Array | None = None
+
+
 class Method(NamedTuple):
     """A method of unsupervised learning: pure functions over a `State`, which is a NamedTuple of arrays.
 
@@ -78,6 +92,8 @@ class Method(NamedTuple):
         token_log_prob: `(State, x) -> ([B, L - 1], [B, L - 1])`, the log-probability in nats of each token but the
             first, given those before it, and whether it is a token and no padding.
         denoise: `(State, x) -> x`, an example without its noise, for methods that learn to take it away.
+        fill: `(State, key, x) -> Filled`, each example with a random part hidden and predicted from the rest, for
+            methods that learn to; the part of example i follows from `fold_in(key, i)`.
         wants: what it asks of its data.
     """
 
@@ -97,6 +113,7 @@ class Method(NamedTuple):
     generate: Generator | None = None
     token_log_prob: Callable | None = None
     denoise: Callable | None = None
+    fill: Callable | None = None
     wants: Wants = Wants()
 
 

@@ -25,7 +25,9 @@ def linear_probe(
         subject: what is judged.
         cs: inverse strengths C of the L2 penalty: `sum_i loss_i + ||W||^2 / (2 C)`.
         validation: fraction of the training set that chooses C; unused where `cs` has one entry.
-        standardize: subtract the training mean and divide by the training standard deviation of each feature.
+        standardize: subtract the training mean and divide by the training standard deviation of each feature; of frozen
+            codes that is batch norm without scale and shift, as He et al. put it before the classifier ("Masked
+            autoencoders are scalable vision learners", CVPR 2022).
         max_iter: limit on L-BFGS iterations; scikit-learn warns where it is reached.
 
     Returns:
