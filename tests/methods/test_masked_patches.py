@@ -131,3 +131,14 @@ def test_filling_is_what_training_minimises():
 def test_patches_joined_are_the_picture():
     for size in (1, 2, 4):
         np.testing.assert_array_equal(joined(patched(X, size), size, (8, 12, 3)), X)
+
+
+def test_layers_start_as_xavier_has_them():
+    """Of a narrow network a standard deviation of 0.02 mixes tokens so little that nothing is learnt for long."""
+    network = models.PatchAutoencoder((8, 12, 3), 4, 32, 1, 2, 2.0, 16, 1)
+    patches, index = patched(X, 4), jnp.tile(jnp.arange(6)[None], (6, 1))
+    params = network.init(jax.random.key(0), patches, index)["params"]
+    for block, width in (("block0", 32), ("decoder_block0", 16)):
+        for layer, fan in (("qkv", 2 * width), ("attended", 2 * width), ("hidden", 3 * width)):
+            largest = float(jnp.abs(params[block][layer]["kernel"]).max())
+            assert largest == pytest.approx((6 / fan) ** 0.5, rel=0.05), (block, layer)

@@ -5,7 +5,15 @@ import jax
 import jax.numpy as jnp
 
 from unsupjax.models.transformer import Block
-from unsupjax.models.vit import XAVIER, sincos_positions
+from unsupjax.models.vit import EACH_OF_THREE, XAVIER, sincos_positions
+
+
+class _Block(Block):
+    """A block whose layers start as the paper has them: those of a narrow one would hardly mix tokens otherwise."""
+
+    def _dense(self, features: int, name: str, last: bool = False) -> nn.Dense:
+        start = EACH_OF_THREE if name == "qkv" else XAVIER
+        return nn.Dense(features, self.bias, dtype=self.dtype, kernel_init=start, name=name)
 
 
 class PatchAutoencoder(nn.Module):
@@ -55,9 +63,9 @@ class PatchAutoencoder(nn.Module):
         ]
         self.last, self.decoder_last = nn.LayerNorm(1e-6), nn.LayerNorm(1e-6)
 
-    def _block(self, width: int, name: str) -> Block:
+    def _block(self, width: int, name: str) -> _Block:
         hidden = round(self.mlp_ratio * width)
-        return Block(
+        return _Block(
             self.heads, hidden, self.norm, self.mlp, "", False, False, True, 0.0, self.dtype, name=name
         )
 
