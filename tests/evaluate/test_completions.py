@@ -47,25 +47,28 @@ def test_a_perfect_prediction_has_no_error_and_one_that_was_told_nothing_says_so
     assert "masked_told_mse" not in scores
 
 
-@pytest.mark.parametrize("channels", [1, 2, 3, 4])
-def test_three_rows_are_visible_predicted_and_original(many, tmp_path, monkeypatch, channels):
+@pytest.mark.parametrize(("channels", "told"), [(1, False), (2, False), (3, True), (4, False)])
+def test_three_rows_are_visible_predicted_and_original(many, tmp_path, monkeypatch, channels, told):
     def framed(picture, rows, columns, title, names):
         seen.append((picture, rows, columns, names))
         return figure(picture, rows, columns, title, names)
 
     figure, seen = completions.__globals__["framed"], []
     monkeypatch.setitem(completions.__globals__, "framed", framed)
-    shown = many._replace(
-        x_test=np.concatenate([many.x_test[..., :1] ** (1 + c) for c in range(channels)], 3)
-    )
+    x = np.concatenate([many.x_test[..., :1] ** (1 + c) for c in range(channels)], 3)
+    fill = many.method.fill if told else lambda *args: many.method.fill(*args)._replace(told=None)
+    shown = many._replace(x_test=x, method=many.method._replace(fill=fill))
     completions(shown, tmp_path / "c.png", n=3)
     [(picture, rows, columns, names)] = seen
-    assert (rows, columns, names) == (3, 3, ("visible", "predicted", "original"))
-    top, middle, bottom = (picture[5 * i : 5 * i + 4, :4] for i in range(3))
+    assert names == ("visible", *(["visible and told"] if told else []), "predicted", "original")
+    assert (rows, columns) == (len(names), 3)
+    top, *second, middle, bottom = (picture[5 * i : 5 * i + 4, :4] for i in range(rows))
     assert picture.shape[-1] == (1 if channels < 3 else 3)
     hidden = (top != bottom).all(-1)
     assert hidden[0, 0] and not hidden[0, 1]
     np.testing.assert_allclose(middle[hidden], 0.25, atol=1e-6)
+    for row in second:
+        np.testing.assert_allclose(row, np.where(hidden[..., None], 0.5, bottom), atol=1e-6)
     np.testing.assert_allclose(middle[~hidden], bottom[~hidden], atol=1e-6)
     assert np.asarray(Image.open(tmp_path / "c.png").convert("L")).std() > 5
 

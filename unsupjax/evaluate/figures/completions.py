@@ -18,7 +18,9 @@ HIDDEN = 0.5  # the grey of what is hidden
 def completions(subject: Subject, path: str | Path, *, n: int = 10) -> None:
     """Draw test pictures with a part hidden, with that part predicted, and as they are, in three rows.
 
-    What was visible is shown as it is. Of two channels their mean is shown, of more than three the first three.
+    A method that is told something of what is hidden (`told` of its `fill`) has a fourth row of that: nothing but what
+    the prediction adds to it was learnt. What was visible is shown as it is. Of two channels their mean is shown, of
+    more than three the first three.
 
     Args:
         subject: what is shown.
@@ -35,11 +37,15 @@ def completions(subject: Subject, path: str | Path, *, n: int = 10) -> None:
     index = random_subset(subject.key, len(subject.x_test), n)
     x = subject.x_test[index]
     filled = jax.jit(filling(fill))(subject.state, subject.key, (index.astype(np.int32), x))
-    predicted, true = (displayed(np.asarray(images), x) for images in (filled.x, x))
-    rows = np.stack([np.where(filled.hidden, HIDDEN, true), predicted, true])
-    names = ("visible", "predicted", "original")
+    true = displayed(x, x)
+    shown = {"visible": np.where(filled.hidden, HIDDEN, true)}
+    if filled.told is not None:
+        told = displayed(np.asarray(filled.told), x)
+        shown["visible and told"] = np.where(filled.hidden, told, true)
+    shown |= {"predicted": displayed(np.asarray(filled.x), x), "original": true}
+    rows = np.stack(list(shown.values()))
     title = f"{np.mean(filled.hidden):.0%} of each picture hidden, and predicted from the rest"
-    style.save(framed(mosaic(_colours(rows)), *rows.shape[:2], title, names), path)
+    style.save(framed(mosaic(_colours(rows)), *rows.shape[:2], title, tuple(shown)), path)
 
 
 def _colours(images: np.ndarray) -> np.ndarray:
