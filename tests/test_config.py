@@ -70,7 +70,8 @@ def test_every_config_builds(path):
     check(config)
     shapes = {"mnist": (28, 28, 1), "digits": (8, 8, 1), "cifar10": (32, 32, 3), "folder": (64, 64, 3)}
     shape = next((shapes[part] for part in path.stem.split("_") if part in shapes), (12,))
-    kind = TABLE if config.data.numbers == "modes" else TEXT if config.data.layout == "packed" else None
+    of_texts = "network" in config and config.network.name == "transformer"
+    kind = TABLE if config.data.numbers == "modes" else TEXT if of_texts else None
     shape = kind.shape if kind else shape
     method = build(config, shape, 60_000, 100, kind=kind)
     dtype = np.int32 if kind == TEXT else np.float32

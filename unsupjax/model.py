@@ -14,6 +14,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from unsupjax.data.kinds import Images, Kind, Table
 from unsupjax.errors import UserError, choose, nearest
 from unsupjax.evaluate import FIGURES, Subject, learning_curves
+from unsupjax.evaluate.fidelity.completion import filling
 from unsupjax.evaluate.fidelity.reconstruction import squared_error
 from unsupjax.evaluate.subject import coding, lasting
 from unsupjax.methods import Method
@@ -32,6 +33,7 @@ ABILITIES = {
     "decode": ("decode",),
     "reconstruct": ("encode", "decode"),
     "denoise": ("denoise",),
+    "fill": ("fill",),
     "score": ("encode", "decode"),
     "assign": ("assign",),
     "sample": ("sample",),
@@ -68,7 +70,7 @@ def load(folder: str | pathlib.Path, step: str | int = "newest") -> "Model":
 class Model:
     """A trained method with what it knows of its data.
 
-    It has those of `encode`, `decode`, `reconstruct`, `denoise`, `score`, `assign`, `sample`, `interpolate`,
+    It has those of `encode`, `decode`, `reconstruct`, `denoise`, `fill`, `score`, `assign`, `sample`, `interpolate`,
     `log_prob`, `prototypes`, `map` and `generate` that its method has (`abilities`), and refuses the others. They take
     what a user has: pictures as they are in files (uint8 `[N, H, W, C]`), a DataFrame or a dict of columns by their
     names, arrays, texts; any number of them. Inputs go through in batches of one size, the last one filled up: each
@@ -171,6 +173,15 @@ class Model:
     def denoise(self, x: Any) -> Any:
         """Each example without its noise, in the user's units."""
         return self.restored(self._map(self.functions.denoise, self._prepared(x)), like=x)
+
+    def fill(self, x: Any, seed: int = 0) -> Any:
+        """Each example with a random part of it predicted from the rest, in the user's units.
+
+        Which part that is of example i depends on i and the seed alone.
+        """
+        x = self._prepared(x)
+        examples = np.arange(len(x), dtype=np.int32), x
+        return self.restored(self._map(_filling(self.functions.fill), examples, jax.random.key(seed)))
 
     def score(self, x: Any) -> np.ndarray:
         """How strange each example is, float32 `[N]`: the squared error of its reconstruction; higher is stranger."""
@@ -461,6 +472,11 @@ def _seer(see: Callable) -> Callable:
 @lasting
 def _reconstructing(encode: Callable, decode: Callable) -> Callable:
     return lambda state, x: decode(state, encode(state, x))
+
+
+@lasting
+def _filling(fill: Callable) -> Callable:
+    return lambda state, key, examples: filling(fill)(state, key, examples).x
 
 
 @lasting

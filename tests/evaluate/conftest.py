@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from unsupjax.evaluate import subject as make_subject
-from unsupjax.methods.base import Method
+from unsupjax.methods.base import Filled, Method
 from unsupjax.som import Grid, Map
 
 
@@ -66,6 +66,12 @@ def images(rng, y):
     return np.clip(pattern[y] + rng.normal(0, 0.25, (len(y), 4, 4, 1)), 0, 1).astype(np.float32)
 
 
+def fill(state, key, x):
+    pixels = jax.random.bernoulli(key, 0.5, x.shape[:3]).at[:, 0, 0].set(True).at[:, 0, 1].set(False)
+    hidden = jnp.broadcast_to(pixels[..., None], x.shape)
+    return Filled(hidden, jnp.where(hidden, 0.25, x))
+
+
 @pytest.fixture(scope="session")
 def subject():
     """90 training and 45 test examples with labels 2, 5, 9, codes of 3 dimensions and 12 units."""
@@ -82,10 +88,13 @@ def subject():
         "prototypes": prototypes,
         "map": locate,
         "views": views,
+        "fill": fill,
     }
     method = Method(init, None, encode, decode, sample, **functions)
     names = np.array([2, 5, 9])
     labels = tuple(f"class {i}" for i in range(10))
     train, test = (x_train, names[y_train]), (x_test, names[y_test])
     made = make_subject(method, state, jax.random.key(1), train, test, labels, batch_size=32)
-    return made._replace(normal=(5,))
+    results = {"fine_tune_accuracy_9": 0.4, "fine_tune_accuracy_0.5": 0.7, "fine_tune_accuracy": 0.9}
+    results |= {"from_scratch_accuracy_9": 0.35, "from_scratch_accuracy_0.5": 0.5}
+    return made._replace(normal=(5,), results=results)

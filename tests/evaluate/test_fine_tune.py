@@ -7,7 +7,7 @@ import pytest
 
 from unsupjax.errors import UserError
 from unsupjax.evaluate import fine_tune
-from unsupjax.evaluate.representation.fine_tune import stratified
+from unsupjax.evaluate.representation.labelled import stratified
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +92,52 @@ def test_a_stratified_part_has_each_class_in_proportion_and_is_nested():
     assert set(parts[0.01]) == set(first)
 
 
+def test_a_number_of_examples_is_met_whatever_the_classes():
+    y = np.repeat([4, 1, 7], [100, 20, 2])
+    order = np.random.default_rng(0).permutation(122)
+    parts = {n: stratified(order, y, n) for n in (3, 12, 61, 121, 122)}
+    for n, rows in parts.items():
+        counts = np.array([np.sum(y[rows] == label) for label in (4, 1, 7)])
+        assert counts.sum() == len(set(rows)) == n and counts.min() >= 1
+        assert np.abs(counts - n * np.array([100, 20, 2]) / 122).max() <= 1.5
+    assert set(parts[3]) < set(parts[12]) < set(parts[61]) < set(parts[121])
+    assert set(parts[61]) == set(stratified(order, y, 0.5)), "a number of examples is that fraction of them"
+
+
+def test_numbers_of_examples_are_fractions_of_them(blind):
+    settings = {"epochs": 4, "batch_size": 20, "learning_rate": 0.05}
+    scores = fine_tune(blind, **settings, fractions=(30, 0.25))
+    assert scores["fine_tune_epoch_30"] == 8
+    for name in ("accuracy", "error", "epoch"):
+        assert scores[f"fine_tune_{name}_30"] == scores[f"fine_tune_{name}_0.25"]
+    assert fine_tune(blind, **settings, fractions=(120, 1.0)).keys() == {
+        f"fine_tune_{name}{suffix}" for name in ("accuracy", "error", "epoch") for suffix in ("", "_120")
+    }
+
+
+def test_the_twin_from_scratch_is_a_training_of_a_state_that_init_made(blind):
+    """On the same examples; the trained State and its codes say nothing of it."""
+    settings = {"epochs": 3, "batch_size": 20, "learning_rate": 0.02, "fractions": (30,)}
+
+    def init(key, batch):
+        assert batch.shape == (7, 2)
+        return blind.state._replace(params=jax.random.normal(key, (2, 1)))
+
+    twins = blind._replace(method=blind.method._replace(init=init), init_batch=blind.x_train[:7])
+    both = fine_tune(twins, **settings, from_scratch=True)
+    plain = fine_tune(twins, **settings)
+    assert {name: both[name] for name in plain} == plain
+    fresh = init(jax.random.fold_in(blind.key, 3), blind.x_train[:7])
+    alone = fine_tune(blind._replace(state=fresh), **settings)
+    twin = {name.replace("from_scratch", "fine_tune"): both[name] for name in both.keys() - plain.keys()}
+    assert twin == alone and twin["fine_tune_accuracy_30"] != plain["fine_tune_accuracy_30"]
+    other = twins._replace(state=blind.state._replace(params=jnp.ones((2, 1))))
+    again = fine_tune(other, **settings, from_scratch=True)
+    assert {name: again[name] for name in both.keys() - plain.keys()} == {
+        name: both[name] for name in both.keys() - plain.keys()
+    }
+
+
 def test_the_chosen_epoch_depends_on_held_out_training_examples_alone(blind):
     settings = {"epochs": 12, "batch_size": 20, "learning_rate": 0.1, "validation": 40}
     scores = fine_tune(blind, **settings)
@@ -111,8 +157,12 @@ def test_the_chosen_epoch_depends_on_held_out_training_examples_alone(blind):
         ({"schedule": "step"}, "schedule='step' is unknown"),
         ({"validation": 90}, r"validation=90 must be in \[0, 90\)"),
         ({"validation": 9, "fractions": (1.0, 0.1)}, r"validation=9 must be in \[0, 9\)"),
-        ({"fractions": (0.1, 0.0)}, r"fractions=\(0.1, 0.0\) in \(0, 1\]"),
-        ({"fractions": ()}, r"fractions=\(\) in"),
+        ({"fractions": (0.1, 0.0)}, r"fractions: 0.0 must be in \(0, 1\], or a number .* from 3, .* to 90"),
+        ({"fractions": (2,)}, "fractions: 2 must be"),
+        ({"fractions": (91,)}, "fractions: 91 must be"),
+        ({"fractions": (4.5,)}, "fractions: 4.5 must be"),
+        ({"fractions": (float("nan"),)}, "fractions: nan must be"),
+        ({"fractions": ()}, r"fractions is empty"),
         ({"epochs": 0}, "epochs=0"),
         ({"optimizer": "sgd", "learning_rate": float("inf"), "epochs": 3}, "not finite; lower learning_rate"),
     ],

@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from unsupjax import methods, models
-from unsupjax.models.layers import patched
+from unsupjax.models.layers import joined, patched
 
 X = jax.random.uniform(jax.random.key(0), (6, 8, 12, 3))
 
@@ -80,3 +80,65 @@ def test_bad_shares():
     for share in (0.0, 1.0, -0.5):
         with pytest.raises(ValueError, match="must be between 0 and 1"):
             methods.masked_patches(Spy(), optax.sgd(0.1), share=share)
+
+
+class Exact(Spy):
+    """A network that predicts 2 in every place, and says what it was shown."""
+
+    def apply(self, variables, patches, index, method=None):
+        super().apply(variables, patches, index)
+        return jnp.full((len(patches), 24, 12), 2.0)
+
+
+@pytest.mark.parametrize("normalised", [True, False])
+def test_what_was_visible_stays_and_what_was_hidden_is_predicted(normalised):
+    spy = Exact()
+    method = methods.masked_patches(spy, optax.sgd(1.0), normalised=normalised)
+    state = method.init(jax.random.key(1), X)
+    hidden, filled, told = method.fill(state, jax.random.key(7), X)
+    assert hidden.shape == filled.shape == X.shape and hidden.dtype == bool
+    index = np.asarray(spy.shown[1])
+    assert len({tuple(row) for row in index.tolist()}) > 1, "another mask of every picture"
+    for b in range(6):
+        for p in range(24):
+            row, column = divmod(p, 6)
+            at = np.s_[b, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2]
+            patch = np.asarray(X[at], np.float64)
+            assert np.unique(hidden[at]) == (p not in index[b])
+            if p in index[b]:
+                np.testing.assert_array_equal(filled[at], X[at])
+            else:
+                expected = 2 * np.sqrt(patch.var() + 1e-6) + patch.mean() if normalised else 2.0
+                np.testing.assert_allclose(filled[at], np.full((2, 2, 3), expected), rtol=1e-5)
+            if normalised:
+                np.testing.assert_allclose(told[at], np.full((2, 2, 3), patch.mean()), rtol=1e-5)
+    assert normalised or told is None
+    again, _, _ = method.fill(state, jax.random.key(7), X[:4])
+    np.testing.assert_array_equal(again, hidden[:4], "the mask of example i follows from the key and i")
+    assert (method.fill(state, jax.random.key(8), X).hidden != hidden).any()
+
+
+def test_filling_is_what_training_minimises():
+    """With raw targets, the error of hidden pixels under the masks of a step is its loss."""
+    network = models.PatchAutoencoder((8, 12, 3), 4, 16, 1, 2, 2.0, 8, 1)
+    method = methods.masked_patches(network, optax.sgd(0.0), normalised=False)
+    state = jax.jit(method.init)(jax.random.key(0), X)
+    _, metrics = jax.jit(method.step)(state, X)
+    hidden, filled, _ = jax.jit(method.fill)(state, jax.random.fold_in(state.key, 0), X)
+    assert metrics["loss"] == pytest.approx(float(jnp.square(X - filled).sum() / hidden.sum()), rel=1e-4)
+
+
+def test_patches_joined_are_the_picture():
+    for size in (1, 2, 4):
+        np.testing.assert_array_equal(joined(patched(X, size), size, (8, 12, 3)), X)
+
+
+def test_layers_start_as_xavier_has_them():
+    """Of a narrow network a standard deviation of 0.02 mixes tokens so little that nothing is learnt for long."""
+    network = models.PatchAutoencoder((8, 12, 3), 4, 32, 1, 2, 2.0, 16, 1)
+    patches, index = patched(X, 4), jnp.tile(jnp.arange(6)[None], (6, 1))
+    params = network.init(jax.random.key(0), patches, index)["params"]
+    for block, width in (("block0", 32), ("decoder_block0", 16)):
+        for layer, fan in (("qkv", 2 * width), ("attended", 2 * width), ("hidden", 3 * width)):
+            largest = float(jnp.abs(params[block][layer]["kernel"]).max())
+            assert largest == pytest.approx((6 / fan) ** 0.5, rel=0.05), (block, layer)

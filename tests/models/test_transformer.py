@@ -103,7 +103,11 @@ def test_a_cache_gives_what_the_whole_sequence_gives(changes):
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"positions": "learned", "norm": "layer", "mlp": "gelu_exact", "post_norm": True, "transform": True}]
+    "changes",
+    [
+        {},
+        {"positions": "learned", "norm": "layer", "mlp": "gelu_exact", "post_norm": True, "transform": True},
+    ],
 )
 def test_texts_of_different_lengths_go_on_together_as_each_alone(changes):
     network, params = made(**changes)

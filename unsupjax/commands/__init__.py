@@ -12,6 +12,7 @@ COMMANDS = {
     "encode": ("use", "representations of new pictures, rows or arrays"),
     "reconstruct": ("use", "what a model makes of new examples"),
     "denoise": ("use", "new examples without their noise"),
+    "fill": ("use", "new examples with a random part predicted from the rest"),
     "score": ("use", "how strange new examples are"),
     "assign": ("use", "the clusters of new examples"),
     "decode": ("use", "what codes stand for"),

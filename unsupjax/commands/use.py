@@ -1,4 +1,4 @@
-"""Uses a trained model: `unsupjax encode|reconstruct|denoise|score|assign|decode RUN SOURCE --out=FILE`."""
+"""Uses a trained model: `unsupjax encode|reconstruct|denoise|fill|score|assign|decode RUN SOURCE --out=FILE`."""
 
 import argparse
 import csv
@@ -47,6 +47,7 @@ USES = {
     "encode": Use("the representation of every example, columns z0, z1, ...", "z"),
     "reconstruct": Use("what is left of every example once it went through its code", "x"),
     "denoise": Use("every example without its noise", "x"),
+    "fill": Use("every example with a random part of it predicted from the rest", "x"),
     "score": Use("how strange every example is, a column `score`; higher is stranger", "score", True, True),
     "assign": Use("the cluster of every example, a column `cluster`", "cluster", True, True),
     "decode": Use("what codes stand for, as `encode` wrote them", "x"),

@@ -11,6 +11,7 @@ from unsupjax.evaluate.clustering.clusterings import summary as summary
 from unsupjax.evaluate.clustering.clusters import clusters as clusters
 from unsupjax.evaluate.clustering.som import som as som
 from unsupjax.evaluate.fidelity.anomaly import anomaly as anomaly
+from unsupjax.evaluate.fidelity.completion import completion as completion
 from unsupjax.evaluate.fidelity.jacobian import jacobian as jacobian
 from unsupjax.evaluate.fidelity.likelihood import likelihood as likelihood
 from unsupjax.evaluate.fidelity.reconstruction import reconstruction as reconstruction
@@ -19,11 +20,13 @@ from unsupjax.evaluate.figures import (
     check_panels,
     check_tsne,
     clustering_panels,
+    completions,
     component_planes,
     dendrogram,
     filters,
     hits,
     interpolations,
+    label_efficiency,
     label_map,
     nearest_texts,
     pca,
@@ -79,6 +82,7 @@ JUDGES = {
     "class_balance": Judge(class_balance, ("labels", "train labels", "sample"), check=check_encoder),
     "clusterings": Judge(clusterings, ("labels",)),
     "clusters": Judge(clusters, ("assign",)),
+    "completion": Judge(completion, ("fill",)),
     "fid": Judge(fid, ("sample",), kinds=PICTURES, check=check_fid),
     "fine_tune": Judge(fine_tune, ("labels", "train labels")),
     "generation": Judge(generation, ("sample",), check=check_encoder),
@@ -110,11 +114,13 @@ JUDGES = {
 
 FIGURES = {  # no name of an evaluator: both have their arguments in `config.evaluate`
     "clustering_panels": Judge(clustering_panels, ("labels",), check=check_panels),
+    "completions": Judge(completions, ("fill",), kinds=PICTURES),
     "component_planes": Judge(component_planes, ("map",)),
     "dendrogram": Judge(dendrogram),
     "filters": Judge(filters, kinds=PICTURES, check=check_images),
     "hits": Judge(hits, ("map",)),
     "interpolations": Judge(interpolations, ("interpolate",)),
+    "label_efficiency": Judge(label_efficiency, ("labels", "train labels")),
     "label_map": Judge(label_map, ("labels", "train labels", "map")),
     "nearest_texts": Judge(nearest_texts, kinds=("tokens",)),
     "pca": Judge(pca),

@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
@@ -36,6 +36,7 @@ class Subject(NamedTuple):
         init_batch: the inputs that `init` was given, for an untrained State; None: any will do.
         kind: what an example is, of `unsupjax.data.kinds`; None: not known.
         normal: the labels of normal examples, where others are anomalies; None: not said.
+        results: what evaluators found, by name, for figures of that; None: they have not run.
     """
 
     method: "Method"
@@ -51,6 +52,13 @@ class Subject(NamedTuple):
     init_batch: np.ndarray | None = None
     kind: Any = None
     normal: tuple[int, ...] | None = None
+    results: Mapping[str, float] | None = None
+
+
+def untrained(subject: Subject, key: jax.Array) -> Any:
+    """A State that the method's `init` makes anew."""
+    batch = subject.x_train[:256] if subject.init_batch is None else subject.init_batch
+    return jax.jit(subject.method.init)(key, batch)
 
 
 def subject(

@@ -5,8 +5,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from unsupjax.methods.base import Method, State, Wants, init_state, update
-from unsupjax.models.layers import patched
+from unsupjax.methods.base import Filled, Method, State, Wants, init_state, update
+from unsupjax.models.layers import joined, patched
 from unsupjax.parallel.collectives import example_keys
 
 
@@ -21,7 +21,8 @@ def masked_patches(
     """Minimises the squared error of hidden patches, predicted from the others; the encoder sees those alone.
 
     Of each picture the same number of patches is hidden, others at every step. `encode` is the mean of the tokens of
-    all patches.
+    all patches. `fill` predicts hidden patches in units of the input: with normalised targets it multiplies by the
+    true standard deviation of a patch and adds its true mean, as the figures of the paper do, and `told` is that mean.
 
     Args:
         network: a `PatchAutoencoder`.
@@ -40,10 +41,17 @@ def masked_patches(
     apply = lambda params, *args, **kw: network.apply({"params": params}, *args, **kw)
     patches_of = lambda x: patched(x, network.patch_size)
 
-    def visible(key, total):
-        """The places of the patches that are shown, of one picture."""
-        shown = min(max(round(total * (1 - share)), 1), total - 1)
-        return jnp.argsort(jax.random.uniform(key, (total,)))[:shown]
+    def hide(keys, patches):
+        """Patches that are shown `[B, K, D]`, their places `[B, K]`, and 1 for each that is hidden `[B, P]`."""
+        total = patches.shape[1]
+        count = min(max(round(total * (1 - share)), 1), total - 1)
+        index = jax.vmap(lambda key: jnp.argsort(jax.random.uniform(key, (total,)))[:count])(keys)
+        is_hidden = jax.vmap(lambda i: jnp.ones(total).at[i].set(0.0))(index)
+        return jnp.take_along_axis(patches, index[..., None], axis=1), index, is_hidden
+
+    def scale(patches):
+        """Mean and standard deviation of each patch's pixels, `[B, P, 1]`."""
+        return patches.mean(-1, keepdims=True), jnp.sqrt(patches.var(-1, keepdims=True) + 1e-6)
 
     def init(key, batch):
         patches = patches_of(batch)
@@ -53,13 +61,9 @@ def masked_patches(
     def step(state: State, x: jax.Array):
         patches = patches_of(x)
         keys = example_keys(jax.random.fold_in(state.key, state.step), len(x), axis_name)
-        index = jax.vmap(lambda key: visible(key, patches.shape[1]))(keys)
-        shown = jnp.take_along_axis(patches, index[..., None], axis=1)
-        is_hidden = jax.vmap(lambda i: jnp.ones(patches.shape[1]).at[i].set(0.0))(index)
-        target = patches
-        if normalised:
-            mean, variance = patches.mean(-1, keepdims=True), patches.var(-1, keepdims=True)
-            target = (patches - mean) / jnp.sqrt(variance + 1e-6)
+        shown, index, is_hidden = hide(keys, patches)
+        mean, deviation = scale(patches)
+        target = (patches - mean) / deviation if normalised else patches
 
         def loss(params):
             error = jnp.square(apply(params, shown, index) - target).mean(-1)
@@ -74,4 +78,15 @@ def masked_patches(
         index = jnp.broadcast_to(jnp.arange(patches.shape[1])[None], patches.shape[:2])
         return apply(state.params, patches, index, method="encode").mean(1)
 
-    return Method(init, step, encode, wants=Wants(kinds=("images", "arrays")))
+    def fill(state: State, key: jax.Array, x: jax.Array):
+        patches = patches_of(x)
+        shown, index, is_hidden = hide(example_keys(key, len(x), None), patches)
+        predicted, (mean, deviation) = apply(state.params, shown, index), scale(patches)
+        if normalised:
+            predicted = predicted * deviation + mean
+        hidden = jnp.broadcast_to(is_hidden[..., None] > 0, patches.shape)
+        whole = lambda p: joined(jnp.broadcast_to(p, patches.shape), network.patch_size, x.shape[1:])
+        filled = whole(jnp.where(hidden, predicted, patches))
+        return Filled(whole(hidden), filled, whole(mean) if normalised else None)
+
+    return Method(init, step, encode, fill=fill, wants=Wants(kinds=("images", "arrays")))

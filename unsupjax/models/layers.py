@@ -65,3 +65,10 @@ def patched(x: jax.Array, size: int) -> jax.Array:
         raise ValueError(f"patches of side {size} do not tile images of {height} x {width}")
     x = x.reshape(batch, height // size, size, width // size, size, channels).swapaxes(2, 3)
     return x.reshape(batch, (height // size) * (width // size), size * size * channels)
+
+
+def joined(patches: jax.Array, size: int, shape: tuple[int, int, int]) -> jax.Array:
+    """Pictures `[B, H, W, C]` of the shape (H, W, C) from their patches: the inverse of `patched`."""
+    height, width, channels = shape
+    x = patches.reshape(-1, height // size, width // size, size, size, channels)
+    return x.swapaxes(2, 3).reshape(-1, *shape)

@@ -57,7 +57,7 @@ class PatchAutoencoder(nn.Module):
 
     def _block(self, width: int, name: str) -> Block:
         hidden = round(self.mlp_ratio * width)
-        return Block(self.heads, hidden, self.norm, self.mlp, dtype=self.dtype, name=name)
+        return Block(self.heads, hidden, self.norm, self.mlp, dtype=self.dtype, start="xavier", name=name)
 
     def encode(self, patches: jax.Array, index: jax.Array) -> jax.Array:
         """Tokens float32 `[B, K, width]` of the patches `[B, K, D]` that stand at `index`, int32 `[B, K]`."""

@@ -143,7 +143,8 @@ def _facts(plan: Plan, source: Source) -> Facts:
 def seeing(method: Method, see: Callable) -> Method:
     """The method, whose functions of inputs take these as they are stored as well."""
     # Of each, the place of the inputs among its arguments.
-    place = {"encode": 1, "token_log_prob": 1, "denoise": 1, "assign": 1, "map": 1, "views": 1, "log_prob": 2}
+    place = {"encode": 1, "token_log_prob": 1, "denoise": 1, "assign": 1, "map": 1, "views": 1}
+    place |= {"log_prob": 2, "fill": 2}
 
     def seen(f, i):
         return lambda *args: f(*args[:i], see(args[i]), *args[i + 1 :])
@@ -347,7 +348,8 @@ def judge(
 
 
 def draw(experiment: Experiment, judged: Subject, folder: pathlib.Path, metrics: pathlib.Path) -> None:
-    """Draws the figures of a plan and the curves of `metrics` below `folder / "figures"`; the primary does."""
+    """Draws the figures of a plan, of a subject with `results`, and the curves of `metrics` below `folder / "figures"`;
+    the primary does."""
     figures = folder / "figures"
     if not is_primary():
         return

@@ -429,6 +429,7 @@ def _finish(
     if is_primary():
         folder.mkdir(parents=True, exist_ok=True)
         workdir.add_results(folder, results, anew=metrics is None)
+        judged = judged._replace(results=dict(results))
         experiments.draw(experiment, judged, folder, metrics or folder / "metrics.jsonl")
         experiments.join_frames(experiment, folder)
     say(summary(results))

@@ -1,11 +1,13 @@
 """Figures of a trained method: each draws one PNG."""
 
+from unsupjax.evaluate.figures.completions import completions as completions
 from unsupjax.evaluate.figures.curves import learning_curves as learning_curves
 from unsupjax.evaluate.figures.detection import scores as scores
 from unsupjax.evaluate.figures.embedding import check_tsne as check_tsne
 from unsupjax.evaluate.figures.embedding import pca as pca
 from unsupjax.evaluate.figures.embedding import tsne as tsne
 from unsupjax.evaluate.figures.film import animate as animate
+from unsupjax.evaluate.figures.labels import label_efficiency as label_efficiency
 from unsupjax.evaluate.figures.latents import interpolations as interpolations
 from unsupjax.evaluate.figures.maps import component_planes as component_planes
 from unsupjax.evaluate.figures.maps import hits as hits

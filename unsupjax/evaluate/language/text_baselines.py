@@ -1,11 +1,10 @@
 """What counted words tell of the labels of texts: what a representation of texts is measured against."""
 
-import jax
 import numpy as np
 
 from unsupjax.errors import UserError
 from unsupjax.evaluate import require
-from unsupjax.evaluate.representation.fine_tune import stratified
+from unsupjax.evaluate.representation.labelled import labelled, suffix
 from unsupjax.evaluate.subject import Subject, host_seed
 
 
@@ -20,23 +19,23 @@ def text_baselines(
 
     Args:
         subject: what is judged; its data are tokens.
-        fractions: of the training labels that are used, the same examples as of `linear_probe`.
+        fractions: of the training labels that are used; as of `fine_tune`, and of the same examples.
         c: inverse strength of the L2 penalty.
         components: of LSA, at most.
 
     Returns:
-        `tfidf_accuracy` and `lsa_accuracy`, fractions of the test set; with `_{f}` appended for a fraction f below 1.
+        `tfidf_accuracy` and `lsa_accuracy`, fractions of the test set; with `_{f}` appended for a fraction
+        or number f of labels.
 
     Raises:
-        UserError: there are no labels, or fewer than two classes; a fraction is not in (0, 1]; no text has a word.
+        UserError: there are no labels, or fewer than two classes; `fractions` is as `fine_tune` does not take it; no
+            text has a word.
     """
     from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
 
     y_train, y_test = (require.labels(y, "text_baselines") for y in (subject.y_train, subject.y_test))
-    if not fractions or not all(0 < f <= 1 for f in fractions):
-        raise UserError(f"text_baselines: {fractions=} must be one or more numbers in (0, 1]")
     texts = [subject.kind.restore(np.asarray(x)) for x in (subject.x_train, subject.x_test)]
     vectorizer = TfidfVectorizer(sublinear_tf=True)
     try:
@@ -47,10 +46,9 @@ def text_baselines(
     if components >= 1:
         svd = TruncatedSVD(components, random_state=host_seed(subject.key)).fit(spaces["tfidf"][0])
         spaces["lsa"] = tuple(svd.transform(x) for x in spaces["tfidf"])
-    order, results = np.asarray(jax.random.permutation(subject.key, len(y_train))), {}
-    for f in fractions:
-        rows = stratified(order, y_train, f)
+    results = {}
+    for f, rows in labelled(subject, fractions, "text_baselines").items():
         for name, (train, test) in spaces.items():
             model = LogisticRegression(C=c, max_iter=1000).fit(train[rows], y_train[rows])
-            results[f"{name}_accuracy" + (f"_{f:g}" if f < 1 else "")] = model.score(test, y_test)
+            results[f"{name}_accuracy" + suffix(f)] = model.score(test, y_test)
     return results

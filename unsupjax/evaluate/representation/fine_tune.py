@@ -11,7 +11,8 @@ import optax
 
 from unsupjax.errors import UserError, choose
 from unsupjax.evaluate import require
-from unsupjax.evaluate.subject import Subject, lasting, map_batches
+from unsupjax.evaluate.representation.labelled import labelled, suffix
+from unsupjax.evaluate.subject import Subject, lasting, map_batches, untrained
 
 SCHEDULES = {"constant": lambda rate, steps: rate, "cosine": optax.cosine_decay_schedule}
 OPTIMIZERS = {
@@ -35,6 +36,7 @@ def fine_tune(
     weight_decay: float = 0.0,
     freeze: bool = False,
     validation: int = 0,
+    from_scratch: bool = False,
 ) -> dict[str, float]:
     """Test error of a softmax classifier on the code, trained with the encoder on the training labels.
 
@@ -44,8 +46,9 @@ def fine_tune(
 
     Args:
         subject: what is judged; the training set must fit in device memory.
-        fractions: of the training labels that are used, each in a fine-tuning of its own, in (0, 1]: that part of
-            each class, drawn at random, at least one example. A smaller fraction's examples are among a larger's.
+        fractions: of the training labels that are used, each in a fine-tuning of its own. In (0, 1]: that part of each
+            class, drawn at random, at least one example. A whole number of 2 or more: so many examples in all, of each
+            class in proportion, at least one. A smaller part's examples are among a larger's.
         epochs: passes over the training set; over a fraction f of it the next whole number from
             `epochs / sqrt(f)`, so that few examples are seen more often and take fewer steps all the same.
         batch_size: examples in a minibatch; all that are trained on where those are fewer.
@@ -57,34 +60,43 @@ def fine_tune(
         freeze: train the classifier alone and leave the encoder as it is.
         validation: number of the labelled examples held out, at random, to choose the epoch of the lowest error
             on them (the earliest on a tie); 0 trains on all and takes the last epoch.
+        from_scratch: train a twin each time, from a State that `init` makes anew in place of the trained one, on the
+            same examples in the same order with the same settings: what the unsupervised training is worth. It takes
+            as long again.
 
     Returns:
         `fine_tune_accuracy` and `fine_tune_error`, fractions of the test set, and the epoch they are of,
-        `fine_tune_epoch`, counted from 1; with `_{f}` appended for a fraction f below 1, as in
-        `fine_tune_accuracy_0.01`. The test set chooses nothing.
+        `fine_tune_epoch`, counted from 1; with `_{f}` appended for a fraction f below 1 and for a number of examples,
+        as in `fine_tune_accuracy_0.01` and `fine_tune_accuracy_100`. With `from_scratch` the same of the twin, as in
+        `from_scratch_accuracy_100`. The test set chooses nothing.
 
     Raises:
-        UserError: there are no labels, or fewer than two classes; the State has no `params`; a fraction is not in
-            (0, 1]; `validation` leaves nothing to train on; the training diverges.
+        UserError: there are no labels, or fewer than two classes; the State has no `params`; a fraction is neither in
+            (0, 1] nor a number of examples that there are, one of each class at least; `validation` leaves nothing to
+            train on; the training diverges.
     """
     y_train, _ = (require.labels(y, "fine_tune") for y in (subject.y_train, subject.y_test))
     if not hasattr(subject.state, "params"):
         raise require.missing("fine_tune", "a State with `params`", "choose a method trained by gradient")
-    if epochs < 1 or not fractions or not all(0 < f <= 1 for f in fractions):
-        raise UserError(f"fine_tune: {epochs=} must be 1 or more, and {fractions=} in (0, 1]")
-    order = np.asarray(jax.random.permutation(subject.key, len(y_train)))
+    if epochs < 1:
+        raise UserError(f"fine_tune: {epochs=} must be 1 or more")
     transform = lambda steps: _transform(optimizer, schedule, learning_rate, steps, momentum, weight_decay)
-    results = {}
-    labelled = {f: stratified(order, y_train, f) for f in fractions}
-    fewest = min(map(len, labelled.values()))
+    rows_of = labelled(subject, fractions, "fine_tune")
+    fewest = min(map(len, rows_of.values()))
     if not 0 <= validation < fewest:
         raise UserError(f"fine_tune: {validation=} must be in [0, {fewest}), the labelled examples")
-    for f, rows in labelled.items():
+    starts = {"fine_tune": subject}
+    if from_scratch:
+        fresh = untrained(subject, jax.random.fold_in(subject.key, 3))
+        starts["from_scratch"] = subject._replace(state=fresh)
+    results = {}
+    for f, rows in rows_of.items():
         held_out, rest = np.split(rows, [validation])
-        passes = math.ceil(epochs / math.sqrt(f))
-        epoch, error = _tuned(subject, held_out, rest, passes, batch_size, transform, freeze)
-        scores = {"accuracy": 1 - error, "error": error, "epoch": float(epoch)}
-        results |= {f"fine_tune_{name}" + (f"_{f:g}" if f < 1 else ""): x for name, x in scores.items()}
+        passes = math.ceil(epochs / math.sqrt(f if f <= 1 else f / len(y_train)))
+        for start, judged in starts.items():
+            epoch, error = _tuned(judged, held_out, rest, passes, batch_size, transform, freeze)
+            scores = {"accuracy": 1 - error, "error": error, "epoch": float(epoch)}
+            results |= {f"{start}_{name}" + suffix(f): x for name, x in scores.items()}
     return results
 
 
@@ -94,24 +106,6 @@ def _transform(
 ) -> optax.GradientTransformation:
     rate = choose("schedule", schedule, SCHEDULES)(learning_rate, steps)
     return choose("optimizer", optimizer, OPTIMIZERS)(rate, momentum, weight_decay)
-
-
-def stratified(order: np.ndarray, y: np.ndarray, fraction: float) -> np.ndarray:
-    """The first of each class in an order: that fraction of its examples, to the nearest, and at least one.
-
-    Args:
-        order: a permutation of the N examples.
-        y: their labels `[N]`.
-        fraction: in (0, 1].
-
-    Returns:
-        indices of examples, in that order.
-    """
-    kept = np.zeros(len(order), bool)
-    for label in np.unique(y):
-        places = np.flatnonzero(y[order] == label)
-        kept[places[: max(1, round(fraction * len(places)))]] = True
-    return order[kept]
 
 
 def _tuned(

@@ -10,7 +10,7 @@ import numpy as np
 from unsupjax.errors import UserError
 from unsupjax.evaluate import require
 from unsupjax.evaluate.judge import Facts
-from unsupjax.evaluate.subject import Subject, codes, flat, lasting, map_batches
+from unsupjax.evaluate.subject import Subject, codes, flat, lasting, map_batches, untrained
 
 _BLOCK = 2**25  # similarities held at once: 128 MiB of float32
 
@@ -89,7 +89,6 @@ def knn_baselines(subject: Subject, *, k: int = 10) -> dict[str, float]:
     """
     method, inputs = subject.method, (subject.x_train, subject.x_test)
     key = jax.random.fold_in(subject.key, 2)
-    batch = subject.x_train[:256] if subject.init_batch is None else subject.init_batch
 
     def accuracy(train, test):
         return _accuracy(subject, train, test, k, "knn_baselines")
@@ -98,8 +97,8 @@ def knn_baselines(subject: Subject, *, k: int = 10) -> dict[str, float]:
         "codes": accuracy(subject.z_train, subject.z_test),
         "inputs": accuracy(*map(flat, inputs)),
     }
-    untrained = jax.jit(method.init)(key, batch)
-    results["random_encoder"] = accuracy(*(codes(method, untrained, x) for x in inputs))
+    state = untrained(subject, key)
+    results["random_encoder"] = accuracy(*(codes(method, state, x) for x in inputs))
     return {f"knn_accuracy_k{k}_{space}": value for space, value in results.items()}
 
 

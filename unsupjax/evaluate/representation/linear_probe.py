@@ -1,11 +1,10 @@
 """How much of the labels a linear classifier reads from frozen codes."""
 
-import jax
 import numpy as np
 
 from unsupjax.errors import UserError
 from unsupjax.evaluate import require
-from unsupjax.evaluate.representation.fine_tune import stratified
+from unsupjax.evaluate.representation.labelled import labelled, suffix
 from unsupjax.evaluate.subject import Subject
 
 
@@ -25,39 +24,35 @@ def linear_probe(
 
     Args:
         subject: what is judged.
-        fractions: of the training labels that are used, each in a probe of its own, in (0, 1]: that part of each class,
-            drawn at random, at least one example; the same ones as of `fine_tune`.
+        fractions: of the training labels that are used, each in a probe of its own; as of `fine_tune`.
         cs: inverse strengths C of the L2 penalty: `sum_i loss_i + ||W||^2 / (2 C)`.
         validation: fraction of the training set that chooses C; unused where `cs` has one entry.
-        standardize: subtract the training mean and divide by the training standard deviation of each feature, as batch
-            norm without weights does, over all training examples.
+        standardize: subtract the training mean and divide by the training standard deviation of each feature; of frozen
+            codes that is batch norm without scale and shift, as He et al. put it before the classifier ("Masked
+            autoencoders are scalable vision learners", CVPR 2022).
         max_iter: limit on L-BFGS iterations; scikit-learn warns where it is reached.
 
     Returns:
         `linear_probe_accuracy`, `linear_probe_error` (fractions of the test set) and `linear_probe_c`; with `_{f}`
-        appended for a fraction f below 1, as in `linear_probe_accuracy_0.05`.
+        appended for a fraction or number f of labels, as in `linear_probe_accuracy_0.05`.
 
     Raises:
-        UserError: there are no labels, or fewer than two classes; `cs` is empty or not positive; a fraction is not in
-            (0, 1].
+        UserError: there are no labels, or fewer than two classes; `cs` is empty or not positive; `fractions` is as
+            `fine_tune` does not take it.
     """
     y_train, y_test = (require.labels(y, "linear_probe") for y in (subject.y_train, subject.y_test))
     if not cs or min(cs) <= 0:
         raise UserError(f"linear_probe: cs={cs} must be one or more positive numbers")
-    if not fractions or not all(0 < f <= 1 for f in fractions):
-        raise UserError(f"linear_probe: {fractions=} must be one or more numbers in (0, 1]")
     z_train, z_test = subject.z_train, subject.z_test
     if standardize:
         z_train, z_test = standardized(z_train, z_test)
 
-    order = np.asarray(jax.random.permutation(subject.key, len(y_train)))
     results = {}
-    for f in fractions:
-        rows = stratified(order, y_train, f)
+    for f, rows in labelled(subject, fractions, "linear_probe").items():
         model = _fitted(z_train[rows], y_train[rows], sorted(cs), validation, max_iter)
         accuracy = model.score(z_test, y_test)
         scores = {"accuracy": accuracy, "error": 1 - accuracy, "c": float(model.C)}
-        results |= {f"linear_probe_{name}" + (f"_{f:g}" if f < 1 else ""): x for name, x in scores.items()}
+        results |= {f"linear_probe_{name}" + suffix(f): x for name, x in scores.items()}
     return results
 
 
