@@ -14,13 +14,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from unsupjax.data import delimited
+from unsupjax.data.bags import SparseSplit
 from unsupjax.data.columns import NOT_OBSERVED
-from unsupjax.data.kinds import Images, Kind, Table, Tokens
+from unsupjax.data.kinds import Baskets, Images, Kind, Table, Tokens
 from unsupjax.data.kinds.columns import Category, Column
 from unsupjax.data.pictures import UnreadableImage, decode_image
 from unsupjax.data.skipped import Skipped
 from unsupjax.data.source import SOURCES, form_of, options_of, source_of
 from unsupjax.data.sources import columnar, folder, frames, tar
+from unsupjax.data.sources.bow import open_bow
+from unsupjax.data.sources.ratings import open_ratings
 from unsupjax.data.sources.text import open_column
 from unsupjax.data.splits import Split
 from unsupjax.errors import UserError, nearest
@@ -74,6 +77,8 @@ def open_stream(text: str, kind: Kind, options: Mapping[str, Any], keep: Sequenc
     """
     source = source_of(text)
     form, path = form_of(source)
+    if isinstance(kind, Baskets):
+        return _of_baskets(source, form, path, kind, options, keep)
     if isinstance(kind, Images) and form in ("folder", "tar"):
         return _of_pictures(source, *_PICTURES[form](source, path), kind, options)
     if options.get("text_column") and form in ("csv", "parquet", "arrow"):
@@ -187,6 +192,49 @@ def _of_splits(source: str, splits: list[Split], kind: Kind, options: Mapping[st
             yield Block(start, {"row": rows}, np.ones(len(rows), bool), turn(gather(rows)))
 
     return Stream(source, ("row",), int(ends[-1]), blocks)
+
+
+def _of_baskets(
+    source: str, form: str, path: str, kind: Baskets, options: Mapping[str, Any], keep: Sequence[str]
+) -> Stream:
+    """Texts, a table of them, or the rows of each user: all that there are, however few items they have."""
+    if keep and tuple(keep) != (ALL,):
+        raise UserError(
+            f"--keep={','.join(keep)} is for tables, and the model takes {kind.name}; leave it out"
+        )
+    if kind.words:
+        path = path if form == "bow" else source
+        names = ("text_column", "header", "delimiter")
+        told = {name: options[name] for name in names if options.get(name)}
+        parts = open_bow(source, path, **told)
+    else:
+        _expect_pairs(source, form, kind)
+        names = (
+            "user_column",
+            "item_column",
+            "rating_column",
+            "time_column",
+            "threshold",
+            "header",
+            "delimiter",
+        )
+        parts = open_ratings(source, path, **{name: options[name] for name in names if name in options})
+    split = parts.train
+    if not isinstance(split, SparseSplit):
+        return _of_splits(source, [split], kind, options)
+
+    def blocks(size: int, part: int, parts: int) -> Iterator[Block]:
+        for start in range(part * size, len(split), parts * size):
+            rows = np.arange(start, min(start + size, len(split)))
+            beside = {"row": rows} if split.ids is None else {"user": split.ids[rows].tolist()}
+            yield Block(start, beside, np.ones(len(rows), bool), split.named(rows))
+
+    return Stream(source, ("row" if split.ids is None else "user",), len(split), blocks)
+
+
+def _expect_pairs(source: str, form: str, kind: Baskets) -> None:
+    if form not in ("ratings", "csv", "parquet", "arrow"):
+        raise UserError(f"the model takes {kind.name}: a table of users and items, and {source} is none")
 
 
 class _Columns(NamedTuple):
