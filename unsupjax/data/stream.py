@@ -5,6 +5,7 @@ that the model does not take and a user wants to see beside the results are carr
 """
 
 import functools
+import inspect
 import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,9 +22,8 @@ from unsupjax.data.kinds.columns import Category, Column
 from unsupjax.data.pictures import UnreadableImage, decode_image
 from unsupjax.data.skipped import Skipped
 from unsupjax.data.source import SOURCES, form_of, options_of, source_of
-from unsupjax.data.sources import columnar, folder, frames, tar
+from unsupjax.data.sources import columnar, folder, frames, ratings, tar
 from unsupjax.data.sources.bow import open_bow
-from unsupjax.data.sources.ratings import open_ratings
 from unsupjax.data.sources.text import open_column
 from unsupjax.data.splits import Split
 from unsupjax.errors import UserError, nearest
@@ -206,20 +206,9 @@ def _of_baskets(
         path = path if form == "bow" else source
         names = ("text_column", "header", "delimiter")
         told = {name: options[name] for name in names if options.get(name)}
-        parts = open_bow(source, path, **told)
+        split = open_bow(source, path, **told).train
     else:
-        _expect_pairs(source, form, kind)
-        names = (
-            "user_column",
-            "item_column",
-            "rating_column",
-            "time_column",
-            "threshold",
-            "header",
-            "delimiter",
-        )
-        parts = open_ratings(source, path, **{name: options[name] for name in names if name in options})
-    split = parts.train
+        split, _ = open_users(source, kind, options)
     if not isinstance(split, SparseSplit):
         return _of_splits(source, [split], kind, options)
 
@@ -232,9 +221,20 @@ def _of_baskets(
     return Stream(source, ("row" if split.ids is None else "user",), len(split), blocks)
 
 
-def _expect_pairs(source: str, form: str, kind: Baskets) -> None:
-    if form not in ("ratings", "csv", "parquet", "arrow"):
-        raise UserError(f"the model takes {kind.name}: a table of users and items, and {source} is none")
+def open_users(text: str, kind: Kind, options: Mapping[str, Any]) -> tuple[SparseSplit, SparseSplit]:
+    """All users of a table, each with the items that the model is told of, and with all that they took.
+
+    Raises:
+        UserError: no such table, or a model of another kind.
+    """
+    source = source_of(text)
+    form, path = form_of(source)
+    if not isinstance(kind, Baskets) or kind.words or form not in ("ratings", "csv", "parquet", "arrow"):
+        raise UserError(
+            f"{source} is to be a table of users and items, for a model of these, which is of {kind.name}"
+        )
+    taken = inspect.signature(ratings.open_users).parameters
+    return ratings.open_users(source, path, **{name: v for name, v in options.items() if name in taken})
 
 
 class _Columns(NamedTuple):

@@ -71,6 +71,8 @@ class Baskets(NamedTuple):
         Raises:
             UserError: none of these; counts that are no whole numbers from 0 on.
         """
+        if isinstance(raw, Rows):
+            return raw
         if isinstance(raw, np.ndarray) and raw.dtype.kind in "iu":
             return unpadded(self._codes(raw))
         if hasattr(raw, "tocsr"):

@@ -1,5 +1,6 @@
 """`ratings:FILE`: who took what, a pair a row, as the basket of each user."""
 
+import dataclasses
 import logging
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -57,37 +58,65 @@ def open_ratings(
     """The items of each user, by time where a column says it, else as they come; arguments as of `open_source`."""
     wanted = {"user": user_column, "item": item_column, "rating": rating_column, "time": time_column}
     table = _table(source, path, header, delimiter, wanted | {"split": split_column})
-    pairs = Pairs(*_numbered(source, table["user"], "user"), *_numbered(source, table["item"], "item"))
-    pairs = Pairs(pairs[0], pairs[2], pairs[1], pairs[3])
-    keep = _newest(source, pairs, _times(source, table.get("time")))
+    pairs, keep = _pairs(source, table)
     if "rating" in table and threshold:
         keep = keep[_ratings(source, table["rating"])[keep] >= threshold]
     elif threshold:
         raise UserError(f"config.data.threshold={threshold} needs ratings, and {source} has no such column")
-    keep = _frequent(source, pairs, keep, min_items, min_users)
-    part = _part_of_users(source, table["split"], pairs) if split_column else None
-    return _parts(source, pairs, keep, part, leave_last, "time" in table)
-
-
-def _parts(source, pairs: Pairs, keep: np.ndarray, part, leave_last: bool, timed: bool) -> Parts:
-    order = keep[np.argsort(pairs.users[keep], kind="stable")]
-    users, ids = np.unique(pairs.users[order], return_index=True)
-    starts = np.r_[ids, len(order)].astype(np.int64)
-    names = np.array(pairs.user_names, object)[users]
-    whole = SparseSplit(Rows(starts, pairs.items[order]), pairs.item_names, ids=names)
+    whole, _ = _by_user(pairs, _frequent(source, pairs, keep, min_items, min_users))
+    if leave_last and ("time" not in table or split_column):
+        raise UserError(
+            "config.data.leave_last and config.data.split_column both divide the data; leave one out"
+            if split_column
+            else f"config.data.leave_last needs a column of times, which {source} lacks; name config.data.time_column"
+        )
     if leave_last:
-        if not timed or part is not None:
-            raise UserError(
-                f"config.data.leave_last needs a column of times, which {source} lacks, or name config.data.time_column"
-                if not timed
-                else "config.data.leave_last and config.data.split_column both divide the data; leave one out"
-            )
         return _without_last(whole)
-    if part is None:
+    if not split_column:
         return Parts(whole, None, None)
-    where = part[users]
+    part = dict(zip(pairs.user_names, _part_of_users(source, table["split"], pairs), strict=True))
+    where = np.array([part[user] for user in whole.ids])
     train, test = (whole.select(np.flatnonzero(where == i)) for i in (0, 1))
     return Parts(train, test, None)
+
+
+def open_users(
+    source: str,
+    path: str,
+    *,
+    user_column: str = "",
+    item_column: str = "",
+    rating_column: str = "",
+    time_column: str = "",
+    threshold: float = 0.0,
+    header: str = "auto",
+    delimiter: str = "",
+) -> tuple[SparseSplit, SparseSplit]:
+    """All users of a file: what they took, of ratings those of at least `threshold`; and all of it."""
+    wanted = {"user": user_column, "item": item_column, "rating": rating_column, "time": time_column}
+    table = _table(source, path, header, delimiter, wanted)
+    whole, order = _by_user(*_pairs(source, table))
+    if not threshold or "rating" not in table:
+        return whole, whole
+    high = _ratings(source, table["rating"])[order] >= threshold
+    return dataclasses.replace(whole, rows=whole.rows.kept(high)), whole
+
+
+def _pairs(source: str, table: dict[str, Any]) -> tuple[Pairs, np.ndarray]:
+    """The pairs of a table, and which of its rows count, in order of time."""
+    (users, user_names), (items, item_names) = (
+        _numbered(source, table[what], what) for what in ("user", "item")
+    )
+    pairs = Pairs(users, items, user_names, item_names)
+    return pairs, _newest(source, pairs, _times(source, table.get("time")))
+
+
+def _by_user(pairs: Pairs, keep: np.ndarray) -> tuple[SparseSplit, np.ndarray]:
+    """A row for each user of the pairs at `keep`, and where these stand in it."""
+    order = keep[np.argsort(pairs.users[keep], kind="stable")]
+    users, first = np.unique(pairs.users[order], return_index=True)
+    rows = Rows(np.r_[first, len(order)].astype(np.int64), pairs.items[order])
+    return SparseSplit(rows, pairs.item_names, ids=np.array(pairs.user_names, object)[users]), order
 
 
 def _without_last(whole: SparseSplit) -> Parts:
