@@ -186,7 +186,7 @@ def test_the_last_item_of_every_user_is_left_out_of_training(tmp_path):
     ]
     source = write(tmp_path / "r.csv", ("user", "item", "time"), *rows)
     found = open_source(source, leave_last=True)
-    assert named(found.train) == [["y"], ["x"], ["x"], ["x"]]
+    assert named(found.train) == [["y"], ["x"], ["x"], ["x"]] and found.kind.leave_last
     assert named(found.test) == [["y", "x"], ["x", "y"]]  # what d took last nobody else has
     dates = write(
         tmp_path / "t.csv", ("user", "item", "time"), *[(u, i, f"2024-03-0{t}") for u, i, t in rows]

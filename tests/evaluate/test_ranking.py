@@ -10,7 +10,7 @@ import pytest
 from unsupjax.data.bags import unpadded
 from unsupjax.data.kinds import Baskets
 from unsupjax.errors import UserError
-from unsupjax.evaluate import Subject, ranking
+from unsupjax.evaluate import JUDGES, Facts, Subject, ranking
 from unsupjax.evaluate.recommendation.ranking import fold
 from unsupjax.methods import Method
 
@@ -141,4 +141,8 @@ def test_what_is_asked_wrongly_is_refused():
         judged(np.ones(3), x, x, fold_in=1.0)
     with pytest.raises(UserError, match="'ranking' needs a method with `recommend`"):
         judged(np.ones(3), x, x, Method(None, None, None))
+    kind = Baskets(2, ("a", "b"), leave_last=True)
+    with pytest.raises(UserError, match=r"set config.evaluate.ranking.last=True"):
+        JUDGES["ranking"].check({"last": False}, Facts(kind, 2, 2))
+    JUDGES["ranking"].check({"last": True}, Facts(kind, 2, 2))
     assert "ndcg_100_ease" not in judged(np.ones(3), x, x, most_items=2)

@@ -151,5 +151,7 @@ def test_both_are_added(table):
 def test_ease_refuses(arguments, message):
     with pytest.raises(ValueError, match=message):
         methods.ease(vocabulary=V, examples=4, **arguments)
+    with pytest.raises(ValueError, match=r"1000000 items would take 11176 GiB; .* config.data.min_users"):
+        methods.ease(vocabulary=10**6, examples=4)
     with pytest.raises(ValueError, match="anneal"):
         methods.mult_vae(*networks(), optax.sgd(1), anneal=2.0, vocabulary=V, total_steps=1)

@@ -316,10 +316,11 @@ def open_source(
         "as_arrays": as_arrays,
     }
     if bags:
-        splits = as_baskets(source, train, test, kind, longest, words | {"vocabulary": vocabulary})
+        baskets, *splits = as_baskets(source, train, test, kind, longest, words | {"vocabulary": vocabulary})
+        baskets = baskets._replace(leave_last=leave_last)
         tested = test_rows if parts.test is None else None
         found = functools.partial(members, parts, train_rows, tested) if new else lambda: known
-        return Source(source, *splits, parts.label_names, normal, found)
+        return Source(source, baskets, *splits, parts.label_names, normal, found)
     if _is_text(parts):
         return _of_texts(source, parts, train, test, train_rows, test_rows, new, known, kind, normal, texts)
     found = _kind_of(source, parts, train, options)

@@ -45,6 +45,7 @@ from unsupjax.evaluate.judge import Judge as Judge
 from unsupjax.evaluate.language.masked_accuracy import masked_accuracy as masked_accuracy
 from unsupjax.evaluate.language.next_token import next_token as next_token
 from unsupjax.evaluate.language.text_baselines import text_baselines as text_baselines
+from unsupjax.evaluate.recommendation.ranking import check as check_ranking
 from unsupjax.evaluate.recommendation.ranking import ranking as ranking
 from unsupjax.evaluate.representation.fine_tune import fine_tune as fine_tune
 from unsupjax.evaluate.representation.kmeans import kmeans as kmeans
@@ -101,7 +102,7 @@ JUDGES = {
     "neighbours": Judge(neighbours, check=check_kept_neighbours),
     "next_token": Judge(next_token, ("token_log_prob",), kinds=("tokens",)),
     "rank_me": Judge(rank_me),
-    "ranking": Judge(ranking, ("recommend",), kinds=("baskets",)),
+    "ranking": Judge(ranking, ("recommend",), kinds=("baskets",), check=check_ranking),
     "reconstruction": Judge(reconstruction, ("decode",)),
     "som": Judge(som, ("map",)),
     "synthetic_table": Judge(synthetic_table, ("sample",), kinds=("table",), check=check_table),

@@ -10,6 +10,7 @@ from unsupjax.methods.parts.bags import dense, unit_rows
 from unsupjax.methods.parts.epochs import of_epoch, place
 from unsupjax.parallel.collectives import psum
 
+MOST_ITEMS = 50_000
 _TURNS = 8  # of the subspace iteration
 
 
@@ -48,7 +49,8 @@ def ease(
 
     In closed form :math:`B = I - P\,\mathrm{diag}(1 / \mathrm{diag} P)` with :math:`P = (X^T X + \lambda I)^{-1}`. One
     epoch collects the sums of :math:`X^T X`, each example once, and its last step solves; the run has converged then.
-    It takes 4 V^2 bytes and V^3 operations, whatever the number of users: some 20,000 items on a device of 16 GB.
+    It takes some 12 V^2 bytes and V^3 operations, whatever the number of users: 30,000 items on a device of 16 GB; more
+    than 50,000 are refused.
 
     `recommend` gives :math:`xB`; `items` the leading eigenvectors of the cosines between items, each times the root
     of its eigenvalue; `encode` the sum of those of an example's items, over the root of their number.
@@ -67,6 +69,11 @@ def ease(
     if regularization <= 0 or not 0 <= dropout < 1 or latent_dim < 1:
         raise ValueError(
             f"{regularization=} must be above 0, {dropout=} in [0, 1) and {latent_dim=} at least 1"
+        )
+    if vocabulary > MOST_ITEMS:
+        raise ValueError(
+            f"{vocabulary} items would take {12 * vocabulary**2 / 2**30:.0f} GiB; leave rare ones out by "
+            "config.data.min_users, or take the method 'mult_vae'"
         )
     width = min(latent_dim, vocabulary)
 

@@ -71,13 +71,15 @@ def mult_vae(
 
         def draw(key):
             left, noise = jax.random.split(key)
-            kept = jax.random.bernoulli(left, 1 - dropout, (vocabulary,))
+            kept = jax.random.bernoulli(left, 1 - dropout, x.shape[1:2])
             return kept, jax.random.normal(noise, (latent_dim,))
 
         kept, noise = jax.vmap(draw)(keys)
+        kept = kept.reshape(kept.shape + (1,) * (x.ndim - 2))
+        length = jnp.maximum(jnp.linalg.norm(rows, axis=1, keepdims=True), 1e-12)  # of the whole row
+        seen = dense(jnp.where(kept, x, 0), vocabulary) / length / (1 - dropout)
 
         def loss(params):
-            seen = jnp.where(kept, unit_rows(rows), 0) / (1 - dropout)
             mean, log_variance = jnp.split(networks.encode(params, seen), 2, axis=1)
             logits = networks.decode(params, mean + jnp.exp(0.5 * log_variance) * noise)
             nll = losses.multinomial_nll(logits, rows).mean()

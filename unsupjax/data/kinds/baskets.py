@@ -27,6 +27,7 @@ class Baskets(NamedTuple):
         frequency: in how many training rows each is.
         counted: an item may count more than once.
         words: how texts become items, JSON of the arguments of `unsupjax.data.words.counter`; "": they do not.
+        leave_last: test rows are of users that were trained on, less the last item: that one alone may be asked for.
     """
 
     length: int
@@ -34,6 +35,7 @@ class Baskets(NamedTuple):
     frequency: tuple[int, ...] = ()
     counted: bool = False
     words: str = ""
+    leave_last: bool = False
     name = "baskets"
 
     @property
@@ -178,7 +180,8 @@ class Baskets(NamedTuple):
         """The inverse of `to_json`, less the name."""
         names, frequency = map(str, fields["names"]), map(int, fields["frequency"])
         counted, words = bool(fields["counted"]), str(fields["words"])
-        return cls(int(fields["length"]), tuple(names), tuple(frequency), counted, words)
+        rest = counted, words, bool(fields["leave_last"])
+        return cls(int(fields["length"]), tuple(names), tuple(frequency), *rest)
 
 
 def fit_baskets(train: Rows, names: Sequence[str], length: int, words: str = "") -> Baskets:

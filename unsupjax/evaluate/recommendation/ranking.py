@@ -1,6 +1,6 @@
 """How well a method ranks what held-out users took and it was not told."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -10,6 +10,7 @@ import numpy as np
 from unsupjax.data.bags import Rows, unpadded
 from unsupjax.errors import UserError
 from unsupjax.evaluate import require
+from unsupjax.evaluate.judge import Facts
 from unsupjax.evaluate.subject import Subject, chunks, host_seed, lasting, map_batches
 
 CUTS, DEEP = (20, 50), 100  # of recall and of nDCG
@@ -85,6 +86,15 @@ def ranking(
     for name, (function, state) in beside.items():
         results |= {f"{key}_{name}": value for key, value in judged(function, state)[0].items()}
     return results | {"ranking_users": float(len(each))}
+
+
+def check(arguments: Mapping[str, Any], facts: Facts) -> None:
+    """Refuses to hide what was trained on."""
+    if facts.kind.leave_last and not arguments["last"]:
+        raise UserError(
+            "config.data.leave_last=True keeps nothing from training but the last item of each user: set "
+            "config.evaluate.ranking.last=True"
+        )
 
 
 def fold(x: np.ndarray, fold_in: float, last: bool, seed: int) -> Folded:
