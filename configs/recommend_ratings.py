@@ -17,10 +17,10 @@ def get_config():
     """The experiment."""
     return experiment(
         data={"source": "ratings:ratings.csv", "threshold": 4.0, "min_items": 5},
-        method={"name": "ease_vae"},
+        method={"name": "ease_vae", "weight": 2.0, "beta": 0.05},
         encoder={"name": "mlp", "features": (600,), "activation": "tanh"},
         decoder={"name": "mlp", "features": (600,), "activation": "tanh"},
         optimizer={"name": "adam", "learning_rate": 1e-3},
-        train={"batch_size": 100, "epochs": 40.0, "log_every": 20},
+        train={"batch_size": 100, "epochs": 60.0, "log_every": 20},
         evaluate={"run": ("ranking",)},
     )

@@ -27,7 +27,7 @@ def ease_vae(
     decoder: nn.Module,
     tx: optax.GradientTransformation,
     *,
-    weight: float = 1.0,
+    weight: float = 2.0,
     regularization: float = 300.0,
     latent_dim: int = 200,
     beta: float = 0.2,
