@@ -72,7 +72,7 @@ def main() -> None:
                 ]
                 if method == "ease":
                     mine.append("--config.train.epochs=1.0")
-                config = changed(load(find("recommend_ratings")), mine + (flags if method != "ease" else []))
+                config = changed(load(find("recommend_ratings")), mine + flags)
                 begun = time.perf_counter()
                 results = fit(config, folder / "run")
                 results["seconds"] = time.perf_counter() - begun

@@ -309,6 +309,12 @@ def test_new_rows_of_a_trained_model(tmp_path):
     lines.write_text("a b\nc\n")
     [block] = open_stream(f"bow:lines:{lines}", COUNTED, {}).blocks(10, 0, 1)
     assert list(block.raw) == ["a b", "c"]
+    (tmp_path / "t.csv").write_text("text,other\na d,1\n,2\nb,3\n")
+    for source in (f"bow:{tmp_path / 't.csv'}", str(tmp_path / "t.csv")):
+        [block] = open_stream(source, COUNTED, {"text_column": "text"}).blocks(10, 0, 1)
+        assert list(block.raw) == ["a d", "", "b"] and COUNTED.prepare(list(block.raw)).shape == (3, 3, 2)
+    [block] = open_stream(f"bow:lines:{lines}", COUNTED, {"text_column": "text"}).blocks(10, 0, 1)
+    assert len(block.raw) == 2
 
 
 def test_no_more_than_a_batch_is_ever_padded():

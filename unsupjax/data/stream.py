@@ -23,7 +23,7 @@ from unsupjax.data.pictures import UnreadableImage, decode_image
 from unsupjax.data.skipped import Skipped
 from unsupjax.data.source import SOURCES, form_of, options_of, source_of
 from unsupjax.data.sources import columnar, folder, frames, ratings, tar
-from unsupjax.data.sources.bow import open_bow
+from unsupjax.data.sources.bow import TABLES, open_bow
 from unsupjax.data.sources.text import open_column
 from unsupjax.data.splits import Split
 from unsupjax.errors import UserError, nearest
@@ -204,8 +204,9 @@ def _of_baskets(
         )
     if kind.words:
         path = path if form == "bow" else source
-        names = ("text_column", "header", "delimiter")
-        told = {name: options[name] for name in names if options.get(name)}
+        table = is_columns(path) or path.lower().removesuffix(".gz").endswith(tuple(TABLES))
+        names = ("text_column", "header", "delimiter") if table else ()
+        told = {name: options[name] for name in names if options.get(name)} | {"empty": True}
         split = open_bow(source, path, **told).train
     else:
         split, _ = open_users(source, kind, options)

@@ -25,8 +25,12 @@ def open_bow(
     split_column: str = "",
     header: str = "auto",
     delimiter: str = "",
+    empty: bool = False,
 ) -> Parts:
-    """Texts, as any source of them gives them; or rows of counts with the words in `columns`."""
+    """Texts, as any source of them gives them, or rows of counts.
+
+    With `empty`, a row of a table without a text is a document as well: every row has its number.
+    """
     form, inner = _form(source, path)
     if form == "npz":
         return _of_counts(source, inner)
@@ -38,7 +42,7 @@ def open_bow(
         return TEXTS[form](source, inner)
     if not text_column:
         raise UserError(f"{source} is a table: name the column of texts, config.data.text_column")
-    return open_column(source, form, inner, text_column, label_column, split_column, header, delimiter)
+    return open_column(source, form, inner, text_column, label_column, split_column, header, delimiter, empty)
 
 
 def _form(source: str, path: str) -> tuple[str, str]:
