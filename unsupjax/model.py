@@ -382,9 +382,10 @@ class Model:
 
     @functools.cached_property
     def embeddings(self) -> np.ndarray:
-        """Of all items, each of length 1, float32 `[V, D]`."""
+        """Of all items, less their mean (which all that is popular shares) and of length 1, float32 `[V, D]`."""
         self.similar  # noqa: B018  refuses
         found = np.asarray(_compiled(self.functions.items)(self.state))
+        found = found - found.mean(axis=0)
         return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
 
     def interpolate(self, n: int, steps: int = 10, seed: int = 0) -> Any:

@@ -44,7 +44,7 @@ def ease_vae(
 
     The one knows pairs of items and no more, the other what kind of row it is: where they err, they err apart. Both
     train on the same batches, EASE in the first epoch. `encode` is Mult-VAE's; `items` has the embeddings of both,
-    each of length 1, beside each other.
+    each less its mean and of length 1, beside each other.
 
     Args:
         encoder, decoder: Linen modules, `[B, V] -> [B, H]` and `[B, latent_dim] -> [B, V]`.
@@ -102,7 +102,7 @@ def ease_vae(
 
     def items(state: EaseVaeState):
         both = linear.items(state.linear), latent.items(state.latent)
-        return jnp.concatenate([unit_rows(e) for e in both], axis=1)
+        return jnp.concatenate([unit_rows(e - e.mean(axis=0, keepdims=True)) for e in both], axis=1)
 
     wants = Wants(kinds=("baskets",))
     return Method(init, step, encode, finish=finish, recommend=recommend, items=items, wants=wants)
