@@ -134,10 +134,10 @@ class Start(NamedTuple):
     """Of the sections `encoder` and `network`, beside the arguments of the network that they name.
 
     Attributes:
-        weights: what it starts from. An encoder: a safetensors file (of this package, or with the names of
+        weights: what it starts from: an encoder from a safetensors file (of this package, or with the names of
             torchvision's ResNets or timm's vision transformers), a folder that `unsupjax export` wrote, or the folder
-            of a run. A transformer over texts: a folder of Hugging Face's (GPT-2, BERT, RoBERTa, DistilBERT), with
-            config.data.tokenizer=FOLDER/tokenizer.json, or the folder of a run. It is read once, when the run begins;
+            of a run; a transformer over texts from a folder of Hugging Face's (GPT-2, BERT, RoBERTa, DistilBERT; with
+            config.data.tokenizer=FOLDER/tokenizer.json), or the folder of a run. It is read once, when the run begins;
             "": a random start.
     """
 
