@@ -82,7 +82,7 @@ def fit(
                 workdir.write_json(folder / workdir.CONFIG, planned.record)
                 if known == (None, None) or not (folder / workdir.MODEL).exists():
                     members = experiment.source.members()
-                    if again := repeated(members):
+                    if again := repeated(members, experiment.source.train):
                         say(
                             f"{again} of the test examples are training examples as well, with the same values"
                         )
