@@ -8,8 +8,8 @@ Both have four layers of width 128 with four heads and see 64 characters; the la
             over 2,000 steps of 12 rows, weight decay 0.1, gradients clipped at 1: its configuration for CPUs, in eager
             torch or compiled (`--compile`)
   ours      `configs/next_token_chars.py`
-Losses are of all held-out rows, whose seconds do not count. `--speed` times a step of both with AdamW at 12 and 64 rows,
-in turns: ours with the CPU as one device, or with `--devices` (as `config.cpu_devices` has it) as several.
+Losses are of all held-out rows, whose seconds do not count. `--speed` times a step of both with AdamW at 12 and 64
+rows, in turns: ours with the CPU as one device, or with `--devices` (as `config.cpu_devices` has it) as several.
 """
 
 import argparse
