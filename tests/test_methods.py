@@ -48,6 +48,7 @@ ADVERSARIES = lambda dtype, _: (
 WORDS = lambda dtype, _: (
     models.Transformer(20, 64, 16, 2, 2, zero_init=False, dtype=dtype),  # of 20 tokens, 64 a row
 )
+DROPPED = lambda dtype, axis: (WORDS(dtype, axis)[0].clone(dropout=0.2),)
 PATCHES = lambda dtype, _: (models.PatchAutoencoder(SHAPE, 2, 16, 1, 2, 2.0, 8, 1, dtype=dtype),)
 CNN = lambda dtype, axis: models.CNN((8, 8), dtype=dtype, axis_name=axis)
 MOCO = {"augment": views, "queue_size": 64}
@@ -140,6 +141,7 @@ CASES = {  # method, its networks if it has any, its arguments
     "masked_patches": (methods.masked_patches, PATCHES, {}),
     "masked_tokens": (methods.masked_tokens, WORDS, {"share": 0.3}),
     "next_token": (methods.next_token, WORDS, {}),
+    "simcse": (methods.simcse, DROPPED, {"temperature": 0.5}),
     "kmeans": (methods.kmeans, None, {"clusters": 3, "examples": 16, "restarts": 2}),
     "kmeans-across": (methods.kmeans, None, {"clusters": 12, "examples": 24, "seeding": "random"}),
     "kmeans-minibatch": (methods.kmeans, None, {"clusters": 3, "examples": 24, "update": "minibatch"}),
@@ -222,7 +224,7 @@ class Hashed:
 
     def of(self, case):
         """The batches as that case takes them: of pixels, or of tokens, some rows ending early."""
-        if CASES[case][0] not in (methods.next_token, methods.masked_tokens):
+        if CASES[case][0] not in (methods.next_token, methods.masked_tokens, methods.simcse):
             return self.value
         tokens = (self.value.reshape(STEPS, BATCH, 64) * 16).astype(np.int32) + 2
         tokens[:, ::3, 50:], tokens[..., 0], tokens[..., 20] = 0, 1, 1

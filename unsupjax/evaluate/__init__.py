@@ -44,6 +44,8 @@ from unsupjax.evaluate.judge import Facts as Facts
 from unsupjax.evaluate.judge import Judge as Judge
 from unsupjax.evaluate.language.masked_accuracy import masked_accuracy as masked_accuracy
 from unsupjax.evaluate.language.next_token import next_token as next_token
+from unsupjax.evaluate.language.sentence_pairs import check as check_pairs
+from unsupjax.evaluate.language.sentence_pairs import sentence_pairs as sentence_pairs
 from unsupjax.evaluate.language.text_baselines import text_baselines as text_baselines
 from unsupjax.evaluate.representation.fine_tune import fine_tune as fine_tune
 from unsupjax.evaluate.representation.kmeans import kmeans as kmeans
@@ -101,6 +103,7 @@ JUDGES = {
     "next_token": Judge(next_token, ("token_log_prob",), kinds=("tokens",)),
     "rank_me": Judge(rank_me),
     "reconstruction": Judge(reconstruction, ("decode",)),
+    "sentence_pairs": Judge(sentence_pairs, kinds=("tokens",), check=check_pairs),
     "som": Judge(som, ("map",)),
     "synthetic_table": Judge(synthetic_table, ("sample",), kinds=("table",), check=check_table),
     "text_baselines": Judge(text_baselines, ("labels", "train labels"), kinds=("tokens",)),
