@@ -308,11 +308,22 @@ def _check_texts(source: str, parts: Parts, given: dict[str, Any]) -> None:
         raise UserError(f"config.data.context={given['context']} must be at least 1")
 
 
+def _check_length(source: str, texts, options: dict[str, Any]) -> None:
+    """Refuses packed texts that do not fill one example."""
+    size = sum(len(text.encode(errors="surrogateescape")) + 1 for text in texts)
+    if options["layout"] == "packed" and size < options["context"] + 1:
+        raise UserError(
+            f"{source}: the training texts have {size - len(texts)} bytes, fewer than an example holds tokens; choose "
+            f"a smaller config.data.context={options['context']}, or more text"
+        )
+
+
 def _of_texts(
     source: str, parts: Parts, train, test, train_rows, test_rows, new, known, kind, normal, options
 ) -> Source:
     """Texts as tokens: documents with their labels, or packed."""
     if kind is None:
+        _check_length(source, train.x, options)
         learnt = tokenizers.fit(options["tokenizer"], list(train.x), options["vocabulary"])
         kind = fit_tokens(options["context"] + 1, learnt, options["layout"])
     packed = kind.layout == "packed"

@@ -6,7 +6,7 @@ import optax
 
 from unsupjax import losses
 from unsupjax.methods.base import Method, State, Wants, descend, init_state
-from unsupjax.methods.parts.tokens import mean_of_real, segments
+from unsupjax.methods.parts.tokens import mean_of_real, segments, vocabulary_of
 from unsupjax.methods.parts.views import diagnose, health
 from unsupjax.parallel.collectives import example_keys
 
@@ -31,10 +31,11 @@ def simcse(
         axis_name: the mapped device axis under `pmap` or `shard_map`.
 
     Raises:
-        ValueError: the network has no dropout, so that nothing would be learnt.
+        ValueError: a network that is not over tokens; or it has no dropout, so that nothing would be learnt.
 
     Source: Gao et al., "SimCSE: simple contrastive learning of sentence embeddings", EMNLP 2021.
     """
+    vocabulary_of(network)
     if not network.dropout > 0:
         raise ValueError("the two codes of a text differ by dropout alone: set network.dropout, such as 0.1")
     network = network.clone(causal=False)
