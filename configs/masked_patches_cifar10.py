@@ -35,6 +35,7 @@ def get_config():
         optimizer={"name": "adamw", "learning_rate": 1.5e-3, "b2": 0.95, "weight_decay": 0.05},
         schedule={"name": "cosine", "warmup": 0.05},
         train={"batch_size": 512, "epochs": 400.0},
+        cpu_devices=0,
         evaluate={
             "run": ("completion", "knn", "linear_probe", "rank_me", "fine_tune"),
             "fine_tune": {

@@ -22,9 +22,10 @@ def get_config():
         optimizer={"name": "adamw", "learning_rate": 2e-3, "b2": 0.95, "weight_decay": 0.05},
         schedule={"name": "cosine", "warmup": 0.05},
         train={"batch_size": 64, "epochs": 3.0},
+        cpu_devices=0,
         evaluate={
             "run": ("completion", "linear_probe", "fine_tune"),
-            "fine_tune": {"fractions": (100, 600), "from_scratch": True, "epochs": 4, "learning_rate": 1e-3},
+            "fine_tune": {"fractions": (100, 600), "from_scratch": True, "epochs": 12, "learning_rate": 1e-3},
             "figures": ("completions", "label_efficiency"),
         },
     )
