@@ -324,6 +324,8 @@ def _of_texts(
     """Texts as tokens: documents with their labels, or packed."""
     if kind is None:
         _check_length(source, train.x, options)
+        if options["tokenizer"] != "bytes":
+            tokenizers.check_unicode(train.x, source)
         learnt = tokenizers.fit(options["tokenizer"], list(train.x), options["vocabulary"])
         kind = fit_tokens(options["context"] + 1, learnt, options["layout"])
     packed = kind.layout == "packed"

@@ -273,14 +273,14 @@ FITS = {"bytes": Bytes.fit, "chars": Characters.fit, "bpe": bpe, "wordpiece": wo
 TYPES = {"bytes": Bytes, "chars": Characters, "trained": Trained}
 
 
-def check_unicode(texts: Sequence[str]) -> None:
+def check_unicode(texts: Sequence[str], source: str = "the texts") -> None:
     """Raises the `UserError` of a byte that is not UTF-8, for which `errors="surrogateescape"` left a substitute."""
     for i, text in enumerate(texts):
         if found := _NO_UTF8.search(text):
             offset = len(text[: found.start()].encode(errors="surrogateescape"))
             raise UserError(
-                f"text {i} (from 0), byte {offset} (from 0) is not UTF-8: save the file in that encoding, or take "
-                "config.data.tokenizer='bytes'"
+                f"{source}: byte {offset} (from 0) of text {i} (from 0) is not UTF-8: save the file in that encoding, "
+                "or take config.data.tokenizer='bytes'"
             )
 
 
@@ -292,8 +292,6 @@ def fit(name: str, texts: Sequence[str], vocabulary: int) -> dict[str, Any]:
         texts: of the training split.
         vocabulary: the most tokens that there may be; 0: as many as there are ("chars"), else 4,096.
     """
-    if name != "bytes":
-        check_unicode(texts)
     if name.endswith(".json"):
         return from_file(name)
     choose("config.data.tokenizer", name, FITS)
