@@ -18,5 +18,6 @@ def get_config():
         optimizer={"name": "adam", "learning_rate": 2e-3},
         schedule={"name": "cosine"},
         train={"batch_size": 128, "epochs": 5.0},
+        cpu_devices=0,
         evaluate={"run": ("reconstruction", "knn", "kmeans"), "figures": ("reconstructions", "tsne")},
     )

@@ -2,9 +2,10 @@
 
     python train.py --config=configs/masked_patches_digits.py
 
-Two CPU cores of a busy machine: 75 seconds. kNN (k = 10) 76.6 %, linear probe 88.0 %; an untrained network reaches a
-kNN of 33.7 %, the pixels 98.1 %: on 1,438 pictures of 8 x 8 pixels the mean of the tokens stays far below the pixels.
-Raw pixels as targets were chosen on another split (79.7 against 72.7 % with normalised ones).
+Two CPU cores of a busy machine: three minutes. kNN (k = 10) 88.3 %, linear probe 92.2 %; an untrained network reaches a
+kNN of 69.1 %, the pixels 98.1 %: on 1,438 pictures of 8 x 8 pixels the mean of the tokens stays far below the pixels.
+Raw pixels as targets were chosen on another split, when layers started smaller (79.7 against 72.7 % with normalised
+ones).
 """
 
 from unsupjax.config import experiment

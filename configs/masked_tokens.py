@@ -15,6 +15,7 @@ def get_config():
         optimizer={"name": "muon", "learning_rate": 3e-3},
         schedule={"name": "linear", "warmup": 0.05},
         train={"batch_size": 32, "steps": 1000},
+        cpu_devices=0,
         evaluate={
             "run": ("masked_accuracy", "linear_probe", "text_baselines", "knn"),
             "figures": ("nearest_texts", "tsne"),

@@ -15,6 +15,7 @@ def get_config():
         network={"name": "transformer", "width": 192, "depth": 4, "heads": 6},
         optimizer={"name": "muon", "learning_rate": 3e-3},
         schedule={"name": "linear", "warmup": 0.02},
-        train={"batch_size": 16, "steps": 1500, "log_every": 100},
+        train={"batch_size": 16, "steps": 400, "log_every": 100},
+        cpu_devices=0,
         evaluate={"run": ("next_token",), "figures": ()},
     )

@@ -20,5 +20,6 @@ def get_config():
         optimizer={"name": "muon", "learning_rate": 3e-3},
         schedule={"name": "linear", "warmup": 0.02},
         train={"batch_size": 64, "steps": 420, "log_every": 100},
+        cpu_devices=0,
         evaluate={"run": ("next_token",), "figures": ()},
     )

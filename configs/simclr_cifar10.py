@@ -27,6 +27,7 @@ def get_config():
         optimizer={"name": "sgd", "learning_rate": 0.24, "momentum": 0.9, "weight_decay": 5e-4},
         schedule={"name": "cosine", "warmup": 0.05},
         train={"batch_size": 512, "epochs": 200.0, "evaluate_every": 2000},
+        cpu_devices=0,
         evaluate={
             "run": ("knn_baselines", "knn", "knn_weighted", "linear_probe", "rank_me"),
             "periodic": ("knn", "knn_weighted", "rank_me"),

@@ -53,6 +53,7 @@ MULTINOMIAL = lambda dtype, _: (
     models.MLPDecoder((64,), (12,), "tanh", dtype=dtype),
 )
 BAGS = {"latent_dim": 4, "vocabulary": 64, "total_steps": 4}
+DROPPED = lambda dtype, axis: (WORDS(dtype, axis)[0].clone(dropout=0.2),)
 PATCHES = lambda dtype, _: (models.PatchAutoencoder(SHAPE, 2, 16, 1, 2, 2.0, 8, 1, dtype=dtype),)
 CNN = lambda dtype, axis: models.CNN((8, 8), dtype=dtype, axis_name=axis)
 MOCO = {"augment": views, "queue_size": 64}
@@ -149,6 +150,7 @@ CASES = {  # method, its networks if it has any, its arguments
     "mult_vae": (methods.mult_vae, MULTINOMIAL, BAGS),
     "mult_vae-tied": (methods.mult_vae, MULTINOMIAL, BAGS | {"tied": True}),
     "next_token": (methods.next_token, WORDS, {}),
+    "simcse": (methods.simcse, DROPPED, {"temperature": 0.5}),
     "kmeans": (methods.kmeans, None, {"clusters": 3, "examples": 16, "restarts": 2}),
     "kmeans-across": (methods.kmeans, None, {"clusters": 12, "examples": 24, "seeding": "random"}),
     "kmeans-minibatch": (methods.kmeans, None, {"clusters": 3, "examples": 24, "update": "minibatch"}),
@@ -234,7 +236,7 @@ class Hashed:
         if CASES[case][0] in (methods.ease, methods.ease_vae, methods.mult_vae):
             pixels = self.value.reshape(STEPS, BATCH, 64)
             return np.where(pixels > 0.6, np.arange(1, 65), 0).astype(np.int32)
-        if CASES[case][0] not in (methods.next_token, methods.masked_tokens):
+        if CASES[case][0] not in (methods.next_token, methods.masked_tokens, methods.simcse):
             return self.value
         tokens = (self.value.reshape(STEPS, BATCH, 64) * 16).astype(np.int32) + 2
         tokens[:, ::3, 50:], tokens[..., 0], tokens[..., 20] = 0, 1, 1

@@ -83,10 +83,12 @@ def test_a_test_split_of_its_own_is_watched_too(save):
 
 
 def test_test_examples_that_are_training_examples_are_counted(save):
-    assert repeated(open_source(save(X, x_train=X[:40], x_test=X[35:])).members()) == 5
+    both = open_source(save(X, x_train=X[:40], x_test=X[35:]))
+    assert repeated(both.members(), both.train) == 5
     x = np.repeat(np.arange(20.0)[:, None], 3, axis=1)
-    twice = open_source(save(np.concatenate([x, x]))).members()
-    assert repeated(twice) == sum(
+    source = open_source(save(np.concatenate([x, x])))
+    twice = source.members()
+    assert repeated(twice, source.train) == sum(
         k in set(twice.keys[twice.parts == TRAIN]) for k in twice.keys[twice.parts == TEST]
     )
 

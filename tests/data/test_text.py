@@ -169,7 +169,8 @@ def test_documents_of_lines_folders_and_columns(tmp_path, caplog):
 @pytest.mark.parametrize(
     ("content", "options", "message"),
     [
-        (b"abc\xffdef", {}, r"byte 3 \(from 0\) .* is not UTF-8"),
+        (b"abc\xffdef", {}, r"t.txt: byte 3 \(from 0\) of text 0 .* is not UTF-8.*'bytes'"),
+        (b"a b c d", {"layout": "packed", "context": 64}, "have 6 bytes, fewer than an example holds tokens"),
         (b"", {}, "too short to be divided"),
         (b"a b c d e f g h i j k", {"context": 0}, "context=0 must be at least 1"),
         (b"a b c d e f g h i j k", {"layout": "rows"}, "layout='rows' is unknown"),
@@ -197,3 +198,14 @@ def test_options_of_texts_are_for_texts(tmp_path):
 def test_docstrings_are_always_there():
     source = open_source("docstrings", context=50, tokenizer="bytes")
     assert len(source.train) + len(source.test) > 1500 and {"stats", "linalg"} <= set(source.label_names)
+
+
+def test_bytes_that_are_no_text(tmp_path):
+    content = b"caf\xe9 " * 50
+    (tmp_path / "t.txt").write_bytes(content)
+    source = open_source(f"text:{tmp_path / 't.txt'}", tokenizer="bytes", context=400)
+    (row, _), (rest, _) = source.train[0], source.test[0]
+    tokens = np.concatenate([row[row > START], rest[rest > START]]) - 2
+    assert tokens.astype(np.uint8).tobytes() == content
+    with pytest.raises(UserError, match=r"byte 3 .* is not UTF-8"):
+        fit_tokens(9, tokenizers.fit("chars", ["caf\u00e9"], 0), "documents").prepare(["caf\udce9"])

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from unsupjax.data import arrays, open_source
+from unsupjax.data.members import repeated
 from unsupjax.data.sources.tfrecord import TFRecordFiles
 from unsupjax.errors import UserError
 
@@ -40,6 +41,7 @@ def test_reads_the_examples(prepared, images, file_format):
         image, label = source.train[i]
         assert (image == x[i]).all() and label == y[i]
     assert (source.train.labels() == y).all()
+    assert repeated(source.members(), source.train) == 0, "numbers of records are of their own part"
 
 
 def test_formats_agree(prepared):

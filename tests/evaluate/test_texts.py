@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from unsupjax.data import tokenizers
 from unsupjax.data.kinds.tokens import fit_tokens
 from unsupjax.errors import UserError
-from unsupjax.evaluate import FIGURES, masked_accuracy, subject, text_baselines
+from unsupjax.evaluate import FIGURES, masked_accuracy, sentence_pairs, subject, text_baselines
 from unsupjax.methods.base import Filled, Method
 
 RNG = np.random.default_rng(0)
@@ -97,3 +97,28 @@ def test_what_lies_near(texts):
     assert sum(f"  {t}" in text for t in test) >= 2 and text.count("-> ") == 2
     with pytest.raises(UserError, match="no training document has two words"):
         FIGURES["nearest_texts"].run(made._replace(x_train=made.x_train[:0]), shown.append)
+
+
+def test_pairs_of_sentences(texts, tmp_path):
+    made = texts[0]
+    path = tmp_path / "pairs.tsv"
+    pairs = [
+        ("5.0", "apple pear", "pear apple"),
+        ("3.5", "apple pear", "apple plum"),
+        ("0.2", "apple", "nail screw"),
+    ]
+    path.write_text("".join("\t".join(pair) + "\n" for pair in pairs))
+    found = sentence_pairs(made, path=str(path))
+    assert found == {f"spearman{name}": 1.0 for name in ("", "_tfidf_words", "_tfidf_characters")}
+    path.write_text("".join("\t".join(pair) + "\n" for pair in [pairs[0], ("9", *pairs[2][1:]), pairs[1]]))
+    assert sentence_pairs(made, path=str(path))["spearman"] == pytest.approx(-0.5)
+    for content, message in (
+        ("1\ta\n", "has 2 columns"),
+        ("1\ta\tb\nx\ta\tb\n", "line 2: 'x' is no number"),
+        ("1\ta\tb\n1\ta\tc\n", "all pairs are equally alike"),
+    ):
+        path.write_text(content)
+        with pytest.raises(UserError, match=message):
+            sentence_pairs(made, path=str(path))
+    with pytest.raises(UserError, match="path is empty"):
+        sentence_pairs(made)

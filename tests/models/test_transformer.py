@@ -102,13 +102,16 @@ def test_a_cache_gives_what_the_whole_sequence_gives(changes):
         np.testing.assert_allclose(cache.logits, whole[:, -1], rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {},
-        {"positions": "learned", "norm": "layer", "mlp": "gelu_exact", "post_norm": True, "transform": True},
-    ],
-)
+LIKE_BERT = {
+    "positions": "learned",
+    "norm": "layer",
+    "mlp": "gelu_exact",
+    "post_norm": True,
+    "transform": True,
+}
+
+
+@pytest.mark.parametrize("changes", [{}, LIKE_BERT], ids=["usual", "bert"])
 def test_texts_of_different_lengths_go_on_together_as_each_alone(changes):
     network, params = made(**changes)
     apply = jax.jit(

@@ -34,6 +34,30 @@ def test_an_unknown_device_has_no_peak_but_a_guess():
     assert hardware.nominal_flops(Device("Abacus 3000")) > 0
 
 
+@pytest.mark.parametrize(
+    "asked, batch, said, expected",
+    [(0, 64, -1, 4), (0, 30, -1, 3), (0, 7, -1, None), (2, 64, -1, 2), (1, 64, -1, None), (0, 64, 8, None)],
+)
+def test_a_cpu_is_divided_as_the_batch_allows(asked, batch, said, expected, monkeypatch):
+    class Config:
+        jax_num_cpu_devices = said
+
+        def update(self, name, value):
+            assert name == "jax_num_cpu_devices"
+            self.jax_num_cpu_devices = value
+            raise RuntimeError("too late")  # is no fault
+
+    config = Config()
+    monkeypatch.setattr(hardware.jax, "config", config)
+    monkeypatch.setattr(hardware, "cores", lambda: 4)
+    hardware.divide_cpu(asked, batch)
+    assert config.jax_num_cpu_devices == (expected or said)
+    config.jax_num_cpu_devices = -1
+    monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
+    hardware.divide_cpu(asked, batch)
+    assert config.jax_num_cpu_devices == -1
+
+
 def test_the_peak_of_a_cpu_is_measured():
     whole = hardware.peak_flops(jax.devices()[0], "float32") * jax.local_device_count()
     assert 1e9 < whole < 1e14

@@ -385,11 +385,24 @@ def _check_bags(source: str, form: str, bags: bool, given: dict[str, Any]) -> No
             raise UserError(f"config.data.{name}={value!r} is for {what}, not {source!r}; leave it out")
 
 
+def _check_length(source: str, texts, options: dict[str, Any]) -> None:
+    """Refuses packed texts that do not fill one example."""
+    size = sum(len(text.encode(errors="surrogateescape")) + 1 for text in texts)
+    if options["layout"] == "packed" and size < options["context"] + 1:
+        raise UserError(
+            f"{source}: the training texts have {size - len(texts)} bytes, fewer than an example holds tokens; choose "
+            f"a smaller config.data.context={options['context']}, or more text"
+        )
+
+
 def _of_texts(
     source: str, parts: Parts, train, test, train_rows, test_rows, new, known, kind, normal, options
 ) -> Source:
     """Texts as tokens: documents with their labels, or packed."""
     if kind is None:
+        _check_length(source, train.x, options)
+        if options["tokenizer"] != "bytes":
+            tokenizers.check_unicode(train.x, source)
         learnt = tokenizers.fit(options["tokenizer"], list(train.x), options["vocabulary"])
         kind = fit_tokens(options["context"] + 1, learnt, options["layout"])
     packed = kind.layout == "packed"

@@ -7,6 +7,7 @@ fills up short examples, 1 stands before every document.
 import functools
 import json
 import pathlib
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -18,6 +19,7 @@ from unsupjax.errors import UserError, choose
 PAD, START = 0, 1
 SPECIAL = ("<pad>", "<start>")
 UNKNOWN = "<unk>"
+_NO_UTF8 = re.compile("[\udc80-\udcff]")
 # Letters of the byte level that stand for bytes beyond ASCII: themselves, and from 290 on those that are not printed.
 _HIGH_BYTES = {chr(b) for b in range(161, 256) if b != 173} | {chr(c) for c in range(290, 324)}
 
@@ -269,6 +271,17 @@ def _shown(byte: int) -> str:
 
 FITS = {"bytes": Bytes.fit, "chars": Characters.fit, "bpe": bpe, "wordpiece": wordpiece}
 TYPES = {"bytes": Bytes, "chars": Characters, "trained": Trained}
+
+
+def check_unicode(texts: Sequence[str], source: str = "the texts") -> None:
+    """Raises the `UserError` of a byte that is not UTF-8, for which `errors="surrogateescape"` left a substitute."""
+    for i, text in enumerate(texts):
+        if found := _NO_UTF8.search(text):
+            offset = len(text[: found.start()].encode(errors="surrogateescape"))
+            raise UserError(
+                f"{source}: byte {offset} (from 0) of text {i} (from 0) is not UTF-8: save the file in that encoding, "
+                "or take config.data.tokenizer='bytes'"
+            )
 
 
 def fit(name: str, texts: Sequence[str], vocabulary: int) -> dict[str, Any]:

@@ -44,6 +44,8 @@ from unsupjax.evaluate.judge import Facts as Facts
 from unsupjax.evaluate.judge import Judge as Judge
 from unsupjax.evaluate.language.masked_accuracy import masked_accuracy as masked_accuracy
 from unsupjax.evaluate.language.next_token import next_token as next_token
+from unsupjax.evaluate.language.sentence_pairs import check as check_pairs
+from unsupjax.evaluate.language.sentence_pairs import sentence_pairs as sentence_pairs
 from unsupjax.evaluate.language.text_baselines import text_baselines as text_baselines
 from unsupjax.evaluate.recommendation.ranking import check as check_ranking
 from unsupjax.evaluate.recommendation.ranking import ranking as ranking
@@ -54,6 +56,7 @@ from unsupjax.evaluate.representation.knn import knn as knn
 from unsupjax.evaluate.representation.knn import knn_baselines as knn_baselines
 from unsupjax.evaluate.representation.knn import knn_predict as knn_predict
 from unsupjax.evaluate.representation.knn import knn_weighted as knn_weighted
+from unsupjax.evaluate.representation.labelled import check as check_fractions
 from unsupjax.evaluate.representation.linear_probe import linear_probe as linear_probe
 from unsupjax.evaluate.representation.linear_probe_augmented import (
     linear_probe_augmented as linear_probe_augmented,
@@ -86,7 +89,7 @@ JUDGES = {
     "clusters": Judge(clusters, ("assign",)),
     "completion": Judge(completion, ("fill",)),
     "fid": Judge(fid, ("sample",), kinds=PICTURES, check=check_fid),
-    "fine_tune": Judge(fine_tune, ("labels", "train labels")),
+    "fine_tune": Judge(fine_tune, ("labels", "train labels"), check=check_fractions),
     "generation": Judge(generation, ("sample",), check=check_encoder),
     "jacobian": Judge(jacobian),
     "kmeans": Judge(kmeans, ("labels",)),
@@ -94,7 +97,7 @@ JUDGES = {
     "knn_baselines": Judge(knn_baselines, ("labels", "train labels"), check=check_neighbours),
     "knn_weighted": Judge(knn_weighted, ("labels", "train labels"), check=check_neighbours),
     "likelihood": Judge(likelihood, ("log_prob",)),
-    "linear_probe": Judge(linear_probe, ("labels", "train labels")),
+    "linear_probe": Judge(linear_probe, ("labels", "train labels"), check=check_fractions),
     "linear_probe_augmented": Judge(linear_probe_augmented, ("labels", "train labels"), kinds=PICTURES),
     "masked_accuracy": Judge(masked_accuracy, ("fill",), kinds=("tokens",)),
     "memorisation": Judge(memorisation, ("sample",), check=check_encoder),
@@ -104,9 +107,12 @@ JUDGES = {
     "rank_me": Judge(rank_me),
     "ranking": Judge(ranking, ("recommend",), kinds=("baskets",), check=check_ranking),
     "reconstruction": Judge(reconstruction, ("decode",)),
+    "sentence_pairs": Judge(sentence_pairs, kinds=("tokens",), check=check_pairs),
     "som": Judge(som, ("map",)),
     "synthetic_table": Judge(synthetic_table, ("sample",), kinds=("table",), check=check_table),
-    "text_baselines": Judge(text_baselines, ("labels", "train labels"), kinds=("tokens",)),
+    "text_baselines": Judge(
+        text_baselines, ("labels", "train labels"), kinds=("tokens",), check=check_fractions
+    ),
     "train_on_samples": Judge(
         train_on_samples,
         ("labels", "train labels", "sample", "conditional"),

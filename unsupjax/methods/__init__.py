@@ -22,6 +22,7 @@ from unsupjax.methods.moco_v3 import moco_v3 as moco_v3
 from unsupjax.methods.mult_vae import mult_vae as mult_vae
 from unsupjax.methods.next_token import next_token as next_token
 from unsupjax.methods.simclr import simclr as simclr
+from unsupjax.methods.simcse import simcse as simcse
 from unsupjax.methods.simsiam import simsiam as simsiam
 from unsupjax.methods.som import som as som
 from unsupjax.methods.sparse import k_sparse as k_sparse
@@ -51,6 +52,7 @@ METHODS = {
     "mult_vae": mult_vae,
     "next_token": next_token,
     "simclr": simclr,
+    "simcse": simcse,
     "simsiam": simsiam,
     "som": som,
     "sparse": sparse,

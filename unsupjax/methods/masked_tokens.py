@@ -9,7 +9,7 @@ import numpy as np
 import optax
 
 from unsupjax.methods.base import Filled, Method, State, Wants, descend, init_state
-from unsupjax.methods.parts.tokens import PAD, START, mean_of_real, segments
+from unsupjax.methods.parts.tokens import PAD, START, mean_of_real, segments, vocabulary_of
 from unsupjax.parallel.collectives import example_keys, pmean
 
 
@@ -44,15 +44,15 @@ def masked_tokens(
         axis_name: the mapped device axis under `pmap` or `shard_map`.
 
     Raises:
-        ValueError: shares that are none.
+        ValueError: shares that are none, or a network that is not over tokens.
 
     Source: Devlin et al., "BERT: pre-training of deep bidirectional transformers", NAACL 2019; whole words: the
     authors' release of May 2019.
     """
     if not 0 < share < 1 or masked < 0 or random < 0 or masked + random > 1:
         raise ValueError(f"{share=} must be between 0 and 1, and {masked=} and {random=} parts of 1")
-    hidden_token = network.vocabulary
-    network = network.clone(causal=False, vocabulary=network.vocabulary + 1)
+    hidden_token = vocabulary_of(network)
+    network = network.clone(causal=False, vocabulary=hidden_token + 1)
     apply = lambda params, *args, **kw: network.apply({"params": params}, *args, **kw)
     joins = kind.joins() if whole_words and kind is not None else np.zeros((2, hidden_token), bool)
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import optax
 
 from unsupjax.methods.base import Generator, Method, State, Wants, init_state, update
-from unsupjax.methods.parts.tokens import PAD, START, mean_of_real, segments
+from unsupjax.methods.parts.tokens import PAD, START, mean_of_real, segments, vocabulary_of
 from unsupjax.models.transformer import Cache, drawn
 from unsupjax.parallel.collectives import pmean
 
@@ -29,8 +29,12 @@ def next_token(
         tx: the optimizer.
         axis_name: the mapped device axis under `pmap` or `shard_map`.
 
+    Raises:
+        ValueError: a network that is not over tokens.
+
     Source: Bengio et al., "A neural probabilistic language model", JMLR 2003; Radford et al., 2019.
     """
+    vocabulary_of(network)
     network = network.clone(causal=True)
     apply = lambda params, *args, **kw: network.apply({"params": params}, *args, **kw)
 

@@ -145,6 +145,35 @@ def keep_memory_flat() -> None:
         ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)
 
 
+def divide_cpu(devices: int, batch_size: int) -> None:
+    """Divides the cores of a CPU into devices, if JAX has none yet and nobody said how many.
+
+    Args:
+        devices: at most so many, the largest number that divides the batch; 0: at most one a core.
+        batch_size: examples a step.
+    """
+    most = devices or cores()
+    n = max(d for d in range(1, most + 1) if batch_size % d == 0)
+    if n == 1 or _said() or jax.distributed.is_initialized():
+        return
+    with contextlib.suppress(RuntimeError):  # devices are what they are
+        jax.config.update("jax_num_cpu_devices", n)
+
+
+def _said() -> bool:
+    """Whether somebody said how many devices a CPU is."""
+    return jax.config.jax_num_cpu_devices > 0 or "host_platform_device_count" in os.environ.get(
+        "XLA_FLAGS", ""
+    )
+
+
+def cores() -> int:
+    """That this process may run on."""
+    if hasattr(os, "sched_getaffinity"):  # not everywhere
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def keep_compiled() -> None:
     """Keeps compiled programs below the user's cache folder, unless JAX_COMPILATION_CACHE_DIR says where, or nowhere
     ("" in it): the next start of the same program need not compile it."""

@@ -18,7 +18,7 @@ from unsupjax.data.members import Members, digest, repeated
 from unsupjax.errors import UserError
 from unsupjax.evaluate import summary
 from unsupjax.parallel import hardware
-from unsupjax.parallel.hardware import memory, peak_flops
+from unsupjax.parallel.hardware import divide_cpu, memory, peak_flops
 from unsupjax.parallel.mesh import everywhere, local, place_batch
 from unsupjax.parallel.processes import Votes, is_primary, say, together
 from unsupjax.run import experiment as experiments
@@ -67,6 +67,7 @@ def fit(
     folder = pathlib.Path(folder)
     with together():
         planned = plans.resolve(config)
+        divide_cpu(planned.cpu_devices, planned.train.batch_size)
         workdir.check_writable(folder)
         _check_config(folder, planned)
         known = _saved(planned, folder)
@@ -82,7 +83,7 @@ def fit(
                 workdir.write_json(folder / workdir.CONFIG, planned.record)
                 if known == (None, None) or not (folder / workdir.MODEL).exists():
                     members = experiment.source.members()
-                    if again := repeated(members):
+                    if again := repeated(members, experiment.source.train):
                         say(
                             f"{again} of the test examples are training examples as well, with the same values"
                         )

@@ -60,6 +60,7 @@ class Plan(NamedTuple):
         dtype: "float32" or "bfloat16".
         executor: "jit" or "pmap".
         fsdp: over how many devices State is divided.
+        cpu_devices: into how many the cores of a CPU are divided; 0: one a core.
         traced: the first and the last step that are profiled, or None.
         network: the name and the arguments of its encoder, if it has one; {}: none.
         sequence: the name and the arguments of its network over tokens or patches, likewise.
@@ -81,6 +82,7 @@ class Plan(NamedTuple):
     dtype: str
     executor: str
     fsdp: int
+    cpu_devices: int
     traced: tuple[int, int] | None
     network: Mapping[str, Any]
     sequence: Mapping[str, Any]
@@ -127,6 +129,7 @@ def resolve(config: ml_collections.ConfigDict) -> Plan:
         dtype=config.dtype,
         executor=config.parallel,
         fsdp=config.fsdp,
+        cpu_devices=config.cpu_devices,
         traced=configs.traced_steps(config.profile_steps),
         network=without(encoder),
         sequence=without(sequence),

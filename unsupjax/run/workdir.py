@@ -27,7 +27,8 @@ MEMBERS = "members.npz"  # which examples the run knows, and the split of each
 
 # Fields that may change from one start of a run to the next, of whole sections too: they do not change what it learns.
 ANY_TIME = (
-    "config.fsdp", "config.parallel", "config.profile_steps", "config.evaluate", "config.checkpoint",
+    "config.fsdp", "config.parallel", "config.cpu_devices", "config.profile_steps", "config.evaluate",
+    "config.checkpoint",
     "config.train.log_every", "config.train.evaluate_every", "config.train.steps_per_call",
     "config.data.feed", "config.data.data_dir", "config.data.changed",
 )  # fmt: skip

@@ -50,7 +50,7 @@ class Tokens(NamedTuple):
                     f"tokens are of shape {raw.shape}, where [N, {self.length}] belong, each from 0 to {self.size - 1}"
                 )
             return raw.astype(_stored(self.size))
-        texts = _texts(raw)
+        texts = self._texts(raw)
         rows = np.full((len(texts), self.length), PAD, _stored(self.size))
         for row, tokens in zip(rows, tokenizers.of(self.tokenizer).encode(texts), strict=True):
             kept = tokens[: self.length - 1]
@@ -68,9 +68,15 @@ class Tokens(NamedTuple):
 
     def stream(self, raw: Sequence[str]) -> np.ndarray:
         """The tokens of all documents, each led by START, `[T]`."""
-        encoded = tokenizers.of(self.tokenizer).encode(_texts(raw))
+        encoded = tokenizers.of(self.tokenizer).encode(self._texts(raw))
         parts = [part for tokens in encoded for part in (np.array([START]), tokens)]
         return np.concatenate(parts).astype(_stored(self.size))
+
+    def _texts(self, raw: Any) -> list[str]:
+        texts = _texts(raw)
+        if not isinstance(tokenizers.of(self.tokenizer), tokenizers.Bytes):
+            tokenizers.check_unicode(texts)
+        return texts
 
     def see(self, stored: jax.Array) -> jax.Array:
         """Int32; UserError for another shape, or for floats."""

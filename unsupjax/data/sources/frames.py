@@ -13,8 +13,10 @@ from unsupjax.data.splits import ArraySplit, Parts
 from unsupjax.errors import UserError, nearest
 
 
-def label_index(source: str, names: Sequence[str], label_column: str) -> int | None:
-    """The position of the label column, given by its name or by its index; None where none is given."""
+def label_index(
+    source: str, names: Sequence[str], label_column: str, field: str = "label_column"
+) -> int | None:
+    """The position of the column that a field of the config gives by its name or its index; None where it does not."""
     if not label_column:
         return None
     if label_column in names:
@@ -23,7 +25,7 @@ def label_index(source: str, names: Sequence[str], label_column: str) -> int | N
         return range(len(names))[int(label_column)]
     except (ValueError, IndexError):
         hint = nearest(label_column, names) if len(names) <= 50 else f"there are {len(names)} columns"
-        raise UserError(f"{source}: config.data.label_column={label_column!r} is no column; {hint}") from None
+        raise UserError(f"{source}: config.data.{field}={label_column!r} is no column; {hint}") from None
 
 
 def as_numbers(texts: Any, missing: bool) -> tuple[np.ndarray, int | None]:

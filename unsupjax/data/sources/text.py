@@ -102,13 +102,13 @@ def open_column(
         files = columnar.files_in_order(source, path, f".{form}")
         table = columnar.joined(source, files, form)
         names, column = tuple(table.column_names), lambda i: table.column(i).to_pylist()
-    index = lambda name: frames.label_index(source, names, name)
-    texts = column(index(text))
+    index = lambda name, field: frames.label_index(source, names, name, field)
+    texts = column(index(text, "text_column"))
     for i, cell in enumerate(texts):
         if not isinstance(cell, str):
             raise UserError(f"{source}: row {i} (from 0), column {text!r} holds {cell!r}, and no text")
-    labels = np.array([str(v) for v in column(index(label))]) if label else None
-    return _parts(source, texts, labels, column(index(split)) if split else None, empty)
+    labels = np.array([str(v) for v in column(index(label, "label_column"))]) if label else None
+    return _parts(source, texts, labels, column(index(split, "split_column")) if split else None, empty)
 
 
 def _of_one(source: str, text: str) -> Parts:
@@ -160,12 +160,8 @@ def _read(source: str, path: str) -> str:
             content = file.read()
     except OSError as error:
         raise UserError(f"{source}: cannot open {path} ({error.strerror or error})") from error
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"{source}: byte {error.start} (from 0) of {path} is not UTF-8 text; save the file in that encoding"
-        ) from error
+    # A byte that is not UTF-8 is kept as what stands for it; tokenizers other than of bytes name and refuse it.
+    return content.decode("utf-8-sig", errors="surrogateescape")
 
 
 TEXTS: dict[str, Callable] = {"docstrings": open_docstrings, "lines": open_lines, "text": open_text}

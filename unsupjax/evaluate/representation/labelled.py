@@ -1,9 +1,13 @@
 """Which training examples keep their labels, for judges that ask how few of them do."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import jax
 import numpy as np
 
 from unsupjax.errors import UserError
+from unsupjax.evaluate.judge import Facts
 from unsupjax.evaluate.subject import Subject
 
 
@@ -19,16 +23,26 @@ def labelled(subject: Subject, fractions: tuple, user: str) -> dict[float, np.nd
         UserError: there is none, or one is neither a fraction nor a number of examples.
     """
     y = np.asarray(subject.y_train)
-    classes, order = len(np.unique(y)), np.asarray(jax.random.permutation(subject.key, len(y)))
-    if not fractions:
-        raise UserError(f"config.evaluate.{user}.fractions is empty; give one, such as 1.0")
-    for f in fractions:
-        if not (0 < f <= 1 or (float(f).is_integer() and classes <= f <= len(y))):
-            raise UserError(
-                f"config.evaluate.{user}.fractions: {f} must be in (0, 1], or a number of labelled examples from "
-                f"{classes}, one of each class, to {len(y)}, all of them"
-            )
+    order = np.asarray(jax.random.permutation(subject.key, len(y)))
+    _refuse(fractions, len(np.unique(y)), len(y), user)
     return {f: stratified(order, y, f) for f in fractions}
+
+
+def check(arguments: Mapping[str, Any], facts: Facts) -> None:
+    """Refuses, at the start of a run, what `labelled` would refuse at its end."""
+    _refuse(arguments["fractions"], len(facts.label_names or ()), facts.train, "fractions")
+
+
+def _refuse(fractions: tuple, classes: int, n: int, user: str) -> None:
+    where = "config.evaluate: fractions" if user == "fractions" else f"config.evaluate.{user}.fractions"
+    if not fractions:
+        raise UserError(f"{where} is empty; give one, such as 1.0")
+    for f in fractions:
+        if not (0 < f <= 1 or (float(f).is_integer() and classes <= f <= n)):
+            raise UserError(
+                f"{where}: {f} must be in (0, 1], or a number of labelled examples from {classes}, one of each class, "
+                f"to {n}, all of them"
+            )
 
 
 def suffix(f: float) -> str:

@@ -1,5 +1,7 @@
 """What methods of texts share: the two tokens that no text holds, and which tokens see each other."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
@@ -18,3 +20,13 @@ def mean_of_real(hidden: jax.Array, x: jax.Array) -> jax.Array:
     """The mean of hidden states `[B, L, W]` over the tokens `[B, L]` that are no padding; 0 of an empty row."""
     real = (x != PAD)[..., None]
     return jnp.where(real, hidden, 0).sum(1) / jnp.maximum(real.sum(1), 1)
+
+
+def vocabulary_of(network: Any) -> int:
+    """V of a network over tokens; ValueError for one that is none."""
+    size = getattr(network, "vocabulary", None)
+    if size is None:
+        raise ValueError(
+            f"{type(network).__name__} is here no network over tokens: take texts and network.name='transformer'"
+        )
+    return size
