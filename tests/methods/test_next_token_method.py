@@ -141,3 +141,20 @@ def test_what_cannot_go_on(run, arguments, message):
         model.generate_each("the cat")
     with pytest.raises(UserError, match=message):
         list(unsupjax.load(run[0]).generate(**{"tokens": 3} | arguments))
+
+
+def test_texts_that_are_near(run, capsys, tmp_path):
+    folder, _ = run
+    among = tmp_path / "more.txt"
+    among.write_text("the cat sat\n\nthe mat sat on the cat " + "on the mat " * 20 + "\ncat\n")
+    main(["similar", str(folder), "the cat sat", f"--among=lines:{among}", "--top=2"])
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == "1.000  the cat sat" and (second.endswith("...") or second.endswith("  cat"))
+    for argv, message in (
+        (["--names=x.csv"], "cannot open"),
+        (["--top=0"], "--top=0 must be at least 1"),
+        ([f"--among=lines:{tmp_path / 'none.txt'}"], "cannot open"),
+    ):
+        with pytest.raises(SystemExit):
+            main(["similar", str(folder), "the", *argv])
+        assert message in capsys.readouterr().err
