@@ -33,7 +33,7 @@ def nearest_texts(
         subject: what is shown; its data are tokens.
         path: the PNG to write.
         words: how many words, drawn at random of the tenth that is most frequent.
-        documents: how many test documents, drawn at random, each with the nearest training document.
+        documents: how many test documents, drawn at random, each with the nearest other training document.
         neighbours: of each word.
         among: the most frequent words of four letters or more of the training documents that are looked among.
 
@@ -56,8 +56,9 @@ def nearest_texts(
     both = _unit(np.concatenate([subject.z_train, subject.z_test]))
     z_train, z_test = both[: len(train)], both[len(train) :]
     for i in random_subset(subject.key, len(test), documents):
-        for lead, text in (("  ", test[i]), ("    -> ", train[int((z_train @ z_test[i]).argmax())])):
-            lines += _wrapped(lead, text)
+        ordered = train[np.argsort(-(z_train @ z_test[i]), kind="stable")]
+        other = next((text for text in ordered if text != test[i]), "")  # the same one says nothing
+        lines += _wrapped("  ", test[i]) + _wrapped("    -> ", other)
     figure = style.new_figure(9.0, _LINE * len(lines) + 0.3)
     figure.text(
         0.02, 1 - 0.1 / figure.get_figheight(), "\n".join(lines), va="top", family="monospace", fontsize=8
