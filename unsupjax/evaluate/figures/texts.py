@@ -12,7 +12,7 @@ from unsupjax.evaluate.figures import style
 from unsupjax.evaluate.subject import Subject, codes, random_subset
 
 _WORD = re.compile(r"[^\W\d_]{4,}")
-_LINE = 0.17  # inches
+_LINE = 0.137  # inches
 
 
 def nearest_texts(
