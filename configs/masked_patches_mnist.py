@@ -25,7 +25,7 @@ def get_config():
         cpu_devices=0,
         evaluate={
             "run": ("completion", "linear_probe", "fine_tune"),
-            "fine_tune": {"fractions": (100, 600), "from_scratch": True, "epochs": 12, "learning_rate": 1e-3},
+            "fine_tune": {"fractions": (100, 600), "from_scratch": True, "epochs": 4, "learning_rate": 1e-3},
             "figures": ("completions", "label_efficiency"),
         },
     )
