@@ -9,7 +9,7 @@ import optax
 import pytest
 
 from unsupjax.config import SLOTS, Evaluate, check, defaults, experiment, sections_of, settled, widened
-from unsupjax.data.kinds import Modes, Table
+from unsupjax.data.kinds import Baskets, Modes, Table
 from unsupjax.data.kinds.columns import Category
 from unsupjax.data.kinds.tokens import fit_tokens
 from unsupjax.errors import UserError
@@ -52,6 +52,7 @@ def test_defaults_are_those_of_the_signature():
 
 
 TEXT = fit_tokens(9, {"type": "chars", "characters": "abc"}, "packed")
+ITEMS = Baskets(9, tuple("abcdefghijkl"))
 SLOW_TO_BUILD = ("gan_cifar10_r3gan",)
 
 
@@ -72,9 +73,10 @@ def test_every_config_builds(path):
     shape = next((shapes[part] for part in path.stem.split("_") if part in shapes), (12,))
     of_texts = "network" in config and config.network.name == "transformer"
     kind = TABLE if config.data.numbers == "modes" else TEXT if of_texts else None
+    kind = ITEMS if config.data.source.startswith(("ratings:", "bow:")) else kind
     shape = kind.shape if kind else shape
     method = build(config, shape, 60_000, 100, kind=kind)
-    dtype = np.int32 if kind == TEXT else np.float32
+    dtype = np.int32 if kind in (TEXT, ITEMS) else np.float32
     batch = jax.ShapeDtypeStruct((config.train.batch_size, *shape), dtype)
     jax.eval_shape(method.init, jax.random.key(0), batch)
     assert f"--config=configs/{path.name}" in module.__doc__ or path.stem == "autoencoder_digits"

@@ -49,6 +49,11 @@ WORDS = lambda dtype, _: (
     models.Transformer(20, 64, 16, 2, 2, zero_init=False, dtype=dtype),  # of 20 tokens, 64 a row
 )
 DROPPED = lambda dtype, axis: (WORDS(dtype, axis)[0].clone(dropout=0.2),)
+MULTINOMIAL = lambda dtype, _: (
+    models.MLPEncoder((12,), "tanh", dtype=dtype),
+    models.MLPDecoder((64,), (12,), "tanh", dtype=dtype),
+)
+BAGS = {"latent_dim": 4, "vocabulary": 64, "total_steps": 4}
 PATCHES = lambda dtype, _: (models.PatchAutoencoder(SHAPE, 2, 16, 1, 2, 2.0, 8, 1, dtype=dtype),)
 CNN = lambda dtype, axis: models.CNN((8, 8), dtype=dtype, axis_name=axis)
 MOCO = {"augment": views, "queue_size": 64}
@@ -125,6 +130,8 @@ CASES = {  # method, its networks if it has any, its arguments
             "total_steps": 9,
         },
     ),
+    "ease": (methods.ease, None, {"vocabulary": 64, "examples": 24, "latent_dim": 6}),
+    "ease_vae": (methods.ease_vae, MULTINOMIAL, BAGS | {"examples": 48}),
     "gan": (methods.gan, ADVERSARIES, {"latent_dim": 4, "loss": "relativistic", "penalty": "r1_r2"}),
     "gan-critic": (
         methods.gan,
@@ -140,6 +147,8 @@ CASES = {  # method, its networks if it has any, its arguments
     ),
     "masked_patches": (methods.masked_patches, PATCHES, {}),
     "masked_tokens": (methods.masked_tokens, WORDS, {"share": 0.3}),
+    "mult_vae": (methods.mult_vae, MULTINOMIAL, BAGS),
+    "mult_vae-tied": (methods.mult_vae, MULTINOMIAL, BAGS | {"tied": True}),
     "next_token": (methods.next_token, WORDS, {}),
     "simcse": (methods.simcse, DROPPED, {"temperature": 0.5}),
     "kmeans": (methods.kmeans, None, {"clusters": 3, "examples": 16, "restarts": 2}),
@@ -223,7 +232,10 @@ class Hashed:
         self.value = value
 
     def of(self, case):
-        """The batches as that case takes them: of pixels, or of tokens, some rows ending early."""
+        """The batches as that case takes them: of pixels, of items (0: none), or of tokens, some rows ending early."""
+        if CASES[case][0] in (methods.ease, methods.ease_vae, methods.mult_vae):
+            pixels = self.value.reshape(STEPS, BATCH, 64)
+            return np.where(pixels > 0.6, np.arange(1, 65), 0).astype(np.int32)
         if CASES[case][0] not in (methods.next_token, methods.masked_tokens, methods.simcse):
             return self.value
         tokens = (self.value.reshape(STEPS, BATCH, 64) * 16).astype(np.int32) + 2

@@ -16,6 +16,16 @@ def nearest(name: str, choices: Iterable[str]) -> str:
     return f"did you mean {close[0]!r}? Choices: {listed}" if close else f"choices: {listed}"
 
 
+def closest(name: str, names: Iterable[str]) -> str:
+    """The end of a sentence that refuses `name`, of more than can be listed: those that hold it, or look like it."""
+    names, low = list(names), name.lower()
+    found = [n for n in names if low and low in n.lower()][:5]
+    found = found or difflib.get_close_matches(name, names, n=5, cutoff=0.5)
+    return (
+        "did you mean " + " or ".join(map(repr, found)) + "?" if found else f"there are {len(names)} others"
+    )
+
+
 def choose(field: str, name: str, table: dict):
     """`table[name]`, or a `UserError` that names the config field and the nearest valid choice."""
     if name not in table:

@@ -4,20 +4,22 @@ import functools
 import html
 import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import ml_collections
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
 from unsupjax.data.kinds import Images, Kind, Table
-from unsupjax.errors import UserError, choose, nearest
+from unsupjax.errors import UserError, choose, closest, nearest
 from unsupjax.evaluate import FIGURES, Subject, learning_curves
 from unsupjax.evaluate.fidelity.completion import filling
 from unsupjax.evaluate.fidelity.reconstruction import squared_error
 from unsupjax.evaluate.subject import coding, lasting
 from unsupjax.methods import Method
+from unsupjax.methods.parts.bags import dense
 from unsupjax.parallel.mesh import AXIS, make_mesh, replicated
 from unsupjax.run.experiment import finished, seeing
 from unsupjax.run.plan import Plan
@@ -42,7 +44,23 @@ ABILITIES = {
     "prototypes": ("prototypes",),
     "map": ("map", "assign"),
     "generate": ("generate",),
+    "recommend": ("recommend",),
+    "similar": ("items",),
 }
+
+
+class Recommended(NamedTuple):
+    """What is recommended to each of N users, best first.
+
+    Attributes:
+        items: names, `[N, top]`; "" where all items are taken already.
+        scores: float32 `[N, top]`, of the method's own scale; of users without a known item how many users have it.
+        cold: whether there was nothing known of the user, bool `[N]`: what is popular is recommended.
+    """
+
+    items: np.ndarray
+    scores: np.ndarray
+    cold: np.ndarray
 
 
 class Unable(UserError, AttributeError):
@@ -71,11 +89,11 @@ class Model:
     """A trained method with what it knows of its data.
 
     It has those of `encode`, `decode`, `reconstruct`, `denoise`, `fill`, `score`, `assign`, `sample`, `interpolate`,
-    `log_prob`, `prototypes`, `map` and `generate` that its method has (`abilities`), and refuses the others. They take
-    what a user has: pictures as they are in files (uint8 `[N, H, W, C]`), a DataFrame or a dict of columns by their
-    names, arrays, texts; any number of them. Inputs go through in batches of one size, the last one filled up: each
-    function is compiled once. Results are numpy arrays, and tables are DataFrames where DataFrames came in, else dicts
-    of columns.
+    `log_prob`, `prototypes`, `map`, `generate`, `recommend` and `similar` that its method has (`abilities`), and
+    refuses the others. They take what a user has: pictures as they are in files (uint8 `[N, H, W, C]`), a DataFrame or
+    a dict of columns by their names, arrays, texts, lists of items; any number of them. Inputs go through in batches of
+    one size, the last one filled up: each function is compiled once. Results are numpy arrays, and tables are
+    DataFrames where DataFrames came in, else dicts of columns.
 
     Attributes:
         folder: of the run.
@@ -104,7 +122,8 @@ class Model:
         self._mesh = make_mesh(jax.local_devices())
         self.state = jax.device_put(state, replicated(self._mesh))
         devices = self._mesh.size
-        most = _HELD // int(np.prod(kind.example().shape))
+        shape = getattr(kind, "wide", kind.example().shape)  # dense, as it is in a batch
+        most = _HELD // int(np.prod(shape))
         self.batch_size = max(min(1 << most.bit_length() - 1 if most else 0, _MOST), _FEWEST, devices)
 
     @functools.cached_property
@@ -322,6 +341,52 @@ class Model:
             held, left = held + n, left - n
             yield rows
 
+    def recommend(self, x: Any, top: int = 20, seen: Any = None) -> Recommended:
+        """What fits each user best, without what they have already.
+
+        Args:
+            x: the items of each user, as `kind.rows` takes them: lists of names.
+            top: how many items.
+            seen: what is to be left out beside, such as items that a user did not like; None: x alone.
+        """
+        if top < 1:
+            raise UserError(f"top={top} must be at least 1")
+        top, rows = min(top, self.kind.size), self.kind.rows(x)
+        known = [rows] if seen is None else [rows, self.kind.rows(seen)]
+        widths = [1 << int(r.lengths.max(initial=1) - 1).bit_length() for r in known]  # few are compiled
+        taken = np.concatenate([r.padded(w, False) for r, w in zip(known, widths, strict=True)], axis=1)
+        told = rows.shortened(self.kind.length).padded(self.kind.length, self.kind.counted)
+        popular = np.asarray(self.kind.frequency, np.float32)
+        found = self._map(
+            _recommending(self.functions.recommend, self.kind.size, top), (told, taken), popular
+        )
+        scores, at = found[:, :top], found[:, top:].astype(int)
+        names = np.array([*self.kind.names, ""], object)
+        return Recommended(names[np.where(np.isfinite(scores), at, -1)], scores, rows.lengths == 0)
+
+    def similar(self, what: str, top: int = 10) -> list[tuple[str, float]]:
+        """The items nearest to one, best first, with the cosines between their embeddings.
+
+        Raises:
+            UserError: no such item.
+        """
+        names = self.kind.names
+        if what not in names:
+            raise UserError(f"there is no item {what!r}; {closest(what, names)}")
+        e = self.embeddings
+        cosines = e @ e[names.index(what)]
+        cosines[names.index(what)] = -np.inf
+        return [
+            (names[i], float(cosines[i])) for i in np.argsort(-cosines, kind="stable")[: min(top, len(e) - 1)]
+        ]
+
+    @functools.cached_property
+    def embeddings(self) -> np.ndarray:
+        """Of all items, each of length 1, float32 `[V, D]`."""
+        self.similar  # noqa: B018  refuses
+        found = np.asarray(_compiled(self.functions.items)(self.state))
+        return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
+
     def interpolate(self, n: int, steps: int = 10, seed: int = 0) -> Any:
         """What lies between n pairs of samples, `[n, steps, ...]` in the user's units; of tables rows in that order."""
         if n < 1 or steps < 2:
@@ -493,6 +558,20 @@ def _bounding(log_prob: Callable, samples: int) -> Callable:
         return jax.vmap(one)(index, x)
 
     return bound
+
+
+@lasting
+def _recommending(recommend: Callable, size: int, top: int) -> Callable:
+    """`(state, popularity, (told, taken)) -> [B, 2 top]`: the best scores, and behind them the numbers of the items."""
+
+    def best(state, popular, rows):
+        told, taken = rows
+        cold = dense(told, size).sum(axis=1, keepdims=True) == 0
+        scores = jnp.where(cold, popular[None], recommend(state, told))
+        scores, at = jax.lax.top_k(jnp.where(dense(taken, size) > 0, -jnp.inf, scores), top)
+        return jnp.concatenate([scores, at.astype(jnp.float32)], axis=1)
+
+    return best
 
 
 def _drawing(tokens: int, temperature: float, top_k: int, top_p: float) -> tuple[float, int, float]:

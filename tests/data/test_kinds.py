@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from unsupjax.data.columns import typed
-from unsupjax.data.kinds import KINDS, Arrays, Images, Table, from_json
+from unsupjax.data.kinds import KINDS, Arrays, Baskets, Images, Table, from_json
 from unsupjax.data.kinds.columns import Category, Date, Number
 from unsupjax.data.kinds.table import fit
 from unsupjax.data.kinds.tokens import fit_tokens
@@ -18,11 +18,13 @@ from unsupjax.errors import UserError
 RNG = np.random.default_rng(0)
 ROWS = RNG.normal(50, [1, 9, 200], (20, 3))
 WORDS = fit_tokens(4, {"type": "chars", "characters": "abc"}, "documents")
+ITEMS = Baskets(3, ("a", "b", "c", "d"), (2, 2, 2, 1))
 CASES = {  # kind -> one of it, and raw examples
     "images": (Images((4, 3, 2)), RNG.integers(0, 256, (5, 4, 3, 2), np.uint8)),
     "table": (fit(ROWS, ("a", "b", "c")), ROWS),
     "arrays": (Arrays((4, 3)), RNG.normal(size=(5, 4, 3)).astype(np.float32)),
     "tokens": (WORDS, WORDS.prepare(["abc", "bca", "aab", "ccc", "bab"])),
+    "baskets": (ITEMS, ITEMS.prepare([["a", "c"], ["b"], [], ["d", "a", "b"], ["c"]])),
 }
 CHECKED = pytest.mark.parametrize("name", KINDS)
 TEXTS = {
@@ -74,7 +76,7 @@ def test_what_is_seen_is_as_its_example_and_is_restored(name):
     restored = kind.restore(np.asarray(seen))
     if name == "table":
         restored = np.stack([restored[column] for column in kind.names], axis=1)
-    if name == "tokens":
+    if name in ("tokens", "baskets"):
         restored = kind.prepare(restored)
     np.testing.assert_allclose(restored, raw, rtol=1e-5, atol=1e-4)
     np.testing.assert_array_equal(kind.prepare(raw), stored)

@@ -70,3 +70,29 @@ def test_bad_input_is_refused(pair):
         losses.squared_error(pair[0], pair[1][:, :1])
     with pytest.raises(ValueError, match="one of squared_error, gaussian, bernoulli"):
         losses.likelihood("cauchy")
+
+
+def test_multinomial_nll_is_scipys_less_what_no_logit_changes():
+    rng = np.random.default_rng(1)
+    logits, counts = rng.normal(size=(4, 6)).astype(np.float32), rng.poisson(1.5, (4, 6)).astype(np.float32)
+    p = np.exp(logits.astype(np.float64))
+    p /= p.sum(1, keepdims=True)
+    whole = -stats.multinomial(counts.sum(1).astype(int), p).logpmf(counts)
+    ways = [
+        stats.multinomial(int(c.sum()), np.full(6, 1 / 6)).logpmf(c) + c.sum() * np.log(6) for c in counts
+    ]
+    np.testing.assert_allclose(losses.multinomial_nll(logits, counts), whole + ways, rtol=1e-5)
+    check_grads(
+        losses.multinomial_nll,
+        (logits, counts),
+        order=2,
+        modes=["fwd", "rev"],
+        atol=2e-2,
+        rtol=2e-2,
+        eps=1e-2,
+    )
+    assert losses.multinomial_nll(logits, 0 * counts).tolist() == [0] * 4
+    shifted = losses.multinomial_nll(logits + 100, counts)
+    np.testing.assert_allclose(shifted, losses.multinomial_nll(logits, counts), rtol=1e-4)
+    far = jnp.array([[1e4, -1e4]])
+    assert np.isfinite(jax.grad(lambda l: losses.multinomial_nll(l, jnp.ones((1, 2))).sum())(far)).all()

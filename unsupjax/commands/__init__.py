@@ -17,6 +17,8 @@ COMMANDS = {
     "assign": ("use", "the clusters of new examples"),
     "decode": ("use", "what codes stand for"),
     "sample": ("sample", "new examples, drawn from a model"),
+    "recommend": ("recommend", "what users may like, of what they have"),
+    "similar": ("similar", "the items nearest to one"),
     "compare": ("compare", "a table of runs: what differs between them, and what came out"),
     "report": ("report", "a run as one page"),
     "export": ("export", "weights and programs for other libraries"),

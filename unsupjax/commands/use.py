@@ -16,7 +16,7 @@ import numpy as np
 from unsupjax import arrays
 from unsupjax.commands import output
 from unsupjax.commands.arguments import add_processes, start_processes
-from unsupjax.data.kinds import Arrays, Images, Kind, Table, Tokens
+from unsupjax.data.kinds import Arrays, Baskets, Images, Kind, Table, Tokens
 from unsupjax.data.source import source_of
 from unsupjax.data.stream import ALL, Block, Stream, is_columns, open_stream, rows_of
 from unsupjax.errors import UserError
@@ -152,7 +152,10 @@ def _check(name: str, options: argparse.Namespace, live: bool) -> None:
 
 def _check_kind(options: argparse.Namespace, kind: Kind) -> None:
     """Refuses what would say nothing of such data."""
-    for option, taker, what in (("text_column", Tokens, "texts"), ("unreadable", Images, "pictures")):
+    for option, taker, what in (
+        ("text_column", (Tokens, Baskets), "texts"),
+        ("unreadable", Images, "pictures"),
+    ):
         if getattr(options, option) is not None and not isinstance(kind, taker):
             raise UserError(f"--{option} is for models of {what}, and this takes {kind.name}; leave it out")
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from unsupjax.data.bags import SparseSplit
 from unsupjax.data.splits import ArraySplit, LazySplit, Parts, Split
 from unsupjax.errors import UserError
 
@@ -95,7 +96,17 @@ def keys(split: Split) -> np.ndarray:
         if split.key is None:  # records of a data set with a version, which do not change
             return _hashed_rows(split.index.astype(np.uint64)[:, None])
         return np.array([_hashed(split.key(split.records[i])) for i in split.index], np.uint64)
-    return _of_array(split)
+    return _of_rows(split) if isinstance(split, SparseSplit) else _of_array(split)
+
+
+def _of_rows(split: SparseSplit) -> np.ndarray:
+    """Of users who they are, whatever they take; of other rows their items and counts, whatever their numbers are."""
+    if split.ids is not None:
+        return np.array([_hashed(str(name).encode()) for name in split.ids], np.uint64)
+    names = np.array([_hashed(name.encode(errors="surrogatepass")) for name in split.names], np.uint64)
+    counts = np.uint64(1) if split.rows.counts is None else split.rows.counts.astype(np.uint64)
+    words = np.r_[np.uint64(0), np.cumsum((names[split.rows.items] ^ counts) * _ODD)]
+    return words[split.rows.starts[1:]] - words[split.rows.starts[:-1]]
 
 
 def _of_array(split: ArraySplit) -> np.ndarray:

@@ -10,33 +10,40 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from unsupjax.data import tokenizers
+from unsupjax.data.bags import SparseSplit
 from unsupjax.data.files import is_remote
 from unsupjax.data.kinds import Arrays, Images, Kind, Table, images
 from unsupjax.data.kinds import table as tables
 from unsupjax.data.kinds.tokens import LAYOUTS, fit_tokens
 from unsupjax.data.members import CHANGED, Members, members, rejoined
 from unsupjax.data.pictures import ALPHAS
+from unsupjax.data.sources.baskets import as_baskets
+from unsupjax.data.sources.bow import open_bow
 from unsupjax.data.sources.columnar import open_arrow, open_parquet
 from unsupjax.data.sources.csv import open_csv
 from unsupjax.data.sources.digits import open_digits
 from unsupjax.data.sources.folder import SUFFIXES as PICTURES
 from unsupjax.data.sources.folder import open_folder
 from unsupjax.data.sources.npz import open_npy, open_npz
+from unsupjax.data.sources.ratings import open_ratings
 from unsupjax.data.sources.tar import open_tar
 from unsupjax.data.sources.text import TEXTS, open_column
 from unsupjax.data.sources.tfds import open_tfds
 from unsupjax.data.sources.toy import open_toy
 from unsupjax.data.splits import ArraySplit, Parts, Split, labels_at_hand
+from unsupjax.data.words import STOP_WORDS
 from unsupjax.errors import UserError, choose, nearest
 
 SOURCES = {
     "arrow": open_arrow,
+    "bow": open_bow,
     "csv": open_csv,
     "digits": open_digits,
     "folder": open_folder,
     "npy": open_npy,
     "npz": open_npz,
     "parquet": open_parquet,
+    "ratings": open_ratings,
     "tar": open_tar,
     "tfds": open_tfds,
     "toy": open_toy,
@@ -107,6 +114,19 @@ def open_source(
     vocabulary: int = 0,
     context: int = 128,
     layout: str = "documents",
+    ngrams: int = 1,
+    stop_words: str = "",
+    min_df: int = 2,
+    max_df: float = 1.0,
+    user_column: str = "",
+    item_column: str = "",
+    rating_column: str = "",
+    time_column: str = "",
+    threshold: float = 0.0,
+    min_items: int = 1,
+    min_users: int = 1,
+    leave_last: bool = False,
+    longest: int = 0,
     kind: Kind | None = None,
     known: Members | None = None,
 ) -> Source:
@@ -124,7 +144,11 @@ def open_source(
             `parquet:PATH` (a file or a folder), `arrow:PATH` (what Hugging Face's `save_to_disk` wrote): numbers, texts
             and dates, or vectors, or images;
             `csv:PATH` (columns of numbers, or of any type where `columns` says so; with a header line or without);
-            `text:PATH` (a text, a folder of them, or `*.txt`), `lines:PATH` (a text a line), `docstrings` (of SciPy).
+            `text:PATH` (a text, a folder of them, or `*.txt`), `lines:PATH` (a text a line), `docstrings` (of SciPy);
+            `bow:` in front of any of texts, or of a table with its `text_column`: how often each text has each word;
+            `bow:PATH.npz` (what `scipy.sparse.save_npz` wrote, beside it `vocab.txt`, a word a line; beside
+            `train_bow.npz` also `train_labels.txt`, `test_bow.npz` and `test_labels.txt`);
+            `ratings:PATH` (csv or parquet: who took what, a pair a row).
         holdout: the fraction of the examples that becomes the test split where the source has none itself.
         split_seed: seeds the choice of the held-out examples.
         stratified: hold out the same share of every class, as far as it goes. (Where labels are known without reading
@@ -164,13 +188,31 @@ def open_source(
         channels_first: arrays of pictures are `[N, C, H, W]`.
         as_arrays: floating arrays of the shape of pictures are none: they are taken as they are.
         text_column: of a table in a file, the column of the texts that are learnt from, and no other but the labels.
-        split_column: of such a table, the column that says train or test; "": some are held out.
+        split_column: of such a table, and of ratings, the column that says train or test; "": some are held out. (Rows
+            that say something else are left out, such as the users for validation; a user is in one split.)
         tokenizer: of texts: "chars", "bytes", "bpe" or "wordpiece", which learn from the training texts, or the path of
             a `tokenizer.json`.
-        vocabulary: of texts, the most tokens that there may be; 0: all characters, 4,096 of "bpe" and "wordpiece".
+        vocabulary: of texts, the most tokens that there may be; 0: all characters, 4,096 of "bpe" and "wordpiece". Of
+            `bow`, the most words, those that are counted most; 0: all.
         context: of texts, tokens of an example, beside the one that it starts with.
         layout: of texts: "documents", an example for each, its first tokens; or "packed": all of them behind each
             other, cut into examples (without labels).
+        ngrams: of `bow`: 1 to so many words behind each other are counted.
+        stop_words: of `bow`: "english", words that are not counted (scikit-learn's list); "": all are.
+        min_df: of `bow`: in how many training texts a word is at least, if it is counted.
+        max_df: of `bow`: in which fraction of them it is at most.
+        user_column: of ratings, the column of users; "": one with a usual name, such as user, user_id or userId. Where
+            no line names the columns, these are users, items, ratings and times.
+        item_column: of ratings, the column of items, likewise (item, item_id, movieId, product_id).
+        rating_column: of ratings, the column of ratings, likewise (rating, score), if there is any.
+        time_column: of ratings, the column of times, numbers or dates, likewise (timestamp, date), if there is any. A
+            basket is in the order of time; of pairs that repeat a user and an item, the last one counts.
+        threshold: of ratings: pairs with a lower one are left out; 0: none.
+        min_items: of ratings: users of fewer items are left out, and with
+        min_users: items of fewer users, again and again until all that are left have enough.
+        leave_last: of ratings with times: no user is held out; every user's last item is. Test examples are baskets in
+            order, the last item behind all others.
+        longest: of `bow` and ratings, the most items of an example: the most frequent in it, or the last ones; 0: all.
         kind: what an example is, in place of what the training split says: that of the `Source` that a model was
             trained on. Passed by programs, not by users.
         known: the members of the data set that an earlier run found, likewise.
@@ -190,6 +232,9 @@ def open_source(
         raise UserError(f"config.data.examples={examples} must be 0 (all) or more")
     if image_size < 0:
         raise UserError(f"config.data.image_size={image_size} must be 0 (as they are) or more")
+    if longest < 0:
+        raise UserError(f"config.data.longest={longest} must be 0 (all) or more")
+    choose("config.data.stop_words", stop_words, dict.fromkeys(STOP_WORDS))
     choose("config.data.columns", columns, dict.fromkeys(("numbers", "mixed")))
     choose("config.data.numbers", numbers, dict.fromkeys(("standardised", "modes")))
     choose("config.data.changed", changed, dict.fromkeys(CHANGED))
@@ -205,6 +250,14 @@ def open_source(
         "unreadable": unreadable,
         "alpha": alpha,
         "columns": columns,
+        "user_column": user_column,
+        "item_column": item_column,
+        "rating_column": rating_column,
+        "time_column": time_column,
+        "threshold": threshold,
+        "min_items": min_items,
+        "min_users": min_users,
+        "leave_last": leave_last,
     }
     if text_column:  # of a table, whatever its other columns are
         given = {
@@ -214,11 +267,13 @@ def open_source(
     # Where they are numbers already, they are told to the kind alone.
     if "categories" in inspect.signature(SOURCES[form]).parameters:
         taken["categories"] = tuple(categories)
-    if text_column and form not in ("csv", "parquet", "arrow"):
+    asked = inspect.signature(SOURCES[form]).parameters
+    taken |= {k: v for k, v in (("text_column", text_column), ("split_column", split_column)) if k in asked}
+    if text_column and form not in ("arrow", "bow", "csv", "parquet"):
         raise UserError(
             f"config.data.text_column={text_column!r} is for tables in files, not {source!r}; leave it out"
         )
-    if text_column:
+    if text_column and "text_column" not in asked:
         parts = open_column(source, form, path, text_column, label_column, split_column, header, delimiter)
     else:
         parts = SOURCES[form](source, path, **taken)
@@ -229,7 +284,11 @@ def open_source(
         "context": context,
     }
     texts |= {"layout": layout}
-    _check_texts(source, parts, texts)
+    words = {"ngrams": ngrams, "stop_words": stop_words, "min_df": min_df, "max_df": max_df}
+    bags = form == "bow" or isinstance(parts.train, SparseSplit)
+    takes = {"vocabulary": form == "bow", "split_column": "split_column" in asked}
+    _check_texts(source, parts, {k: v for k, v in texts.items() if not takes.get(k)}, bags)
+    _check_bags(source, form, bags, words | {"longest": longest})
     as_arrays = as_arrays or isinstance(kind, Arrays)
     parts = _channels_last(source, parts, channels_first, as_arrays)
     normal = _normal(source, parts.label_names, normal_label)
@@ -256,6 +315,12 @@ def open_source(
         "value_range": tuple(value_range),
         "as_arrays": as_arrays,
     }
+    if bags:
+        baskets, *splits = as_baskets(source, train, test, kind, longest, words | {"vocabulary": vocabulary})
+        baskets = baskets._replace(leave_last=leave_last)
+        tested = test_rows if parts.test is None else None
+        found = functools.partial(members, parts, train_rows, tested) if new else lambda: known
+        return Source(source, baskets, *splits, parts.label_names, normal, found)
     if _is_text(parts):
         return _of_texts(source, parts, train, test, train_rows, test_rows, new, known, kind, normal, texts)
     found = _kind_of(source, parts, train, options)
@@ -295,10 +360,14 @@ def _is_text(parts: Parts) -> bool:
     return isinstance(parts.train, ArraySplit) and parts.train.x.dtype == object
 
 
-def _check_texts(source: str, parts: Parts, given: dict[str, Any]) -> None:
+def _check_texts(source: str, parts: Parts, given: dict[str, Any], bags: bool) -> None:
     usual = inspect.signature(open_source).parameters
     choose("config.data.layout", given["layout"], dict.fromkeys(LAYOUTS))
     for name, value in given.items():
+        if bags and value != usual[name].default:
+            raise UserError(
+                f"config.data.{name}={value!r} is for texts as tokens, not {source!r}; leave it out"
+            )
         if not _is_text(parts) and value != usual[name].default:
             raise UserError(
                 f"config.data.{name}={value!r} is for texts, and {source!r} holds none; leave it out, or name a "
@@ -306,6 +375,14 @@ def _check_texts(source: str, parts: Parts, given: dict[str, Any]) -> None:
             )
     if given["context"] < 1:
         raise UserError(f"config.data.context={given['context']} must be at least 1")
+
+
+def _check_bags(source: str, form: str, bags: bool, given: dict[str, Any]) -> None:
+    usual = inspect.signature(open_source).parameters
+    for name, value in given.items():
+        if value != usual[name].default and not (form == "bow" or (bags and name == "longest")):
+            what = "bow: and ratings: sources" if name == "longest" else "bow: sources"
+            raise UserError(f"config.data.{name}={value!r} is for {what}, not {source!r}; leave it out")
 
 
 def _of_texts(

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from unsupjax.data.bags import SparseSplit
 from unsupjax.data.columns import Column
 from unsupjax.data.pictures import UnreadableImage
 from unsupjax.data.skipped import Skipped
@@ -129,7 +130,7 @@ class LazySplit(Sequence):
         return x, y
 
 
-Split = ArraySplit | LazySplit
+Split = ArraySplit | LazySplit | SparseSplit
 
 
 def labels_at_hand(split: Split) -> np.ndarray | None:

@@ -5,6 +5,7 @@ that the model does not take and a user wants to see beside the results are carr
 """
 
 import functools
+import inspect
 import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,13 +15,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from unsupjax.data import delimited
+from unsupjax.data.bags import SparseSplit
 from unsupjax.data.columns import NOT_OBSERVED
-from unsupjax.data.kinds import Images, Kind, Table, Tokens
+from unsupjax.data.kinds import Baskets, Images, Kind, Table, Tokens
 from unsupjax.data.kinds.columns import Category, Column
 from unsupjax.data.pictures import UnreadableImage, decode_image
 from unsupjax.data.skipped import Skipped
 from unsupjax.data.source import SOURCES, form_of, options_of, source_of
-from unsupjax.data.sources import columnar, folder, frames, tar
+from unsupjax.data.sources import columnar, folder, frames, ratings, tar
+from unsupjax.data.sources.bow import open_bow
 from unsupjax.data.sources.text import open_column
 from unsupjax.data.splits import Split
 from unsupjax.errors import UserError, nearest
@@ -74,6 +77,8 @@ def open_stream(text: str, kind: Kind, options: Mapping[str, Any], keep: Sequenc
     """
     source = source_of(text)
     form, path = form_of(source)
+    if isinstance(kind, Baskets):
+        return _of_baskets(source, form, path, kind, options, keep)
     if isinstance(kind, Images) and form in ("folder", "tar"):
         return _of_pictures(source, *_PICTURES[form](source, path), kind, options)
     if options.get("text_column") and form in ("csv", "parquet", "arrow"):
@@ -187,6 +192,49 @@ def _of_splits(source: str, splits: list[Split], kind: Kind, options: Mapping[st
             yield Block(start, {"row": rows}, np.ones(len(rows), bool), turn(gather(rows)))
 
     return Stream(source, ("row",), int(ends[-1]), blocks)
+
+
+def _of_baskets(
+    source: str, form: str, path: str, kind: Baskets, options: Mapping[str, Any], keep: Sequence[str]
+) -> Stream:
+    """Texts, a table of them, or the rows of each user: all that there are, however few items they have."""
+    if keep and tuple(keep) != (ALL,):
+        raise UserError(
+            f"--keep={','.join(keep)} is for tables, and the model takes {kind.name}; leave it out"
+        )
+    if kind.words:
+        path = path if form == "bow" else source
+        names = ("text_column", "header", "delimiter")
+        told = {name: options[name] for name in names if options.get(name)}
+        split = open_bow(source, path, **told).train
+    else:
+        split, _ = open_users(source, kind, options)
+    if not isinstance(split, SparseSplit):
+        return _of_splits(source, [split], kind, options)
+
+    def blocks(size: int, part: int, parts: int) -> Iterator[Block]:
+        for start in range(part * size, len(split), parts * size):
+            rows = np.arange(start, min(start + size, len(split)))
+            beside = {"row": rows} if split.ids is None else {"user": split.ids[rows].tolist()}
+            yield Block(start, beside, np.ones(len(rows), bool), split.named(rows))
+
+    return Stream(source, ("row" if split.ids is None else "user",), len(split), blocks)
+
+
+def open_users(text: str, kind: Kind, options: Mapping[str, Any]) -> tuple[SparseSplit, SparseSplit]:
+    """All users of a table, each with the items that the model is told of, and with all that they took.
+
+    Raises:
+        UserError: no such table, or a model of another kind.
+    """
+    source = source_of(text)
+    form, path = form_of(source)
+    if not isinstance(kind, Baskets) or kind.words or form not in ("ratings", "csv", "parquet", "arrow"):
+        raise UserError(
+            f"{source} is to be a table of users and items, for a model of these, which is of {kind.name}"
+        )
+    taken = inspect.signature(ratings.open_users).parameters
+    return ratings.open_users(source, path, **{name: v for name, v in options.items() if name in taken})
 
 
 class _Columns(NamedTuple):

@@ -47,6 +47,8 @@ from unsupjax.evaluate.language.next_token import next_token as next_token
 from unsupjax.evaluate.language.sentence_pairs import check as check_pairs
 from unsupjax.evaluate.language.sentence_pairs import sentence_pairs as sentence_pairs
 from unsupjax.evaluate.language.text_baselines import text_baselines as text_baselines
+from unsupjax.evaluate.recommendation.ranking import check as check_ranking
+from unsupjax.evaluate.recommendation.ranking import ranking as ranking
 from unsupjax.evaluate.representation.fine_tune import fine_tune as fine_tune
 from unsupjax.evaluate.representation.kmeans import kmeans as kmeans
 from unsupjax.evaluate.representation.knn import check as check_neighbours
@@ -102,6 +104,7 @@ JUDGES = {
     "neighbours": Judge(neighbours, check=check_kept_neighbours),
     "next_token": Judge(next_token, ("token_log_prob",), kinds=("tokens",)),
     "rank_me": Judge(rank_me),
+    "ranking": Judge(ranking, ("recommend",), kinds=("baskets",), check=check_ranking),
     "reconstruction": Judge(reconstruction, ("decode",)),
     "sentence_pairs": Judge(sentence_pairs, kinds=("tokens",), check=check_pairs),
     "som": Judge(som, ("map",)),

@@ -24,6 +24,7 @@ from unsupjax.losses.reconstruction import bernoulli_nll as bernoulli_nll
 from unsupjax.losses.reconstruction import gaussian as gaussian
 from unsupjax.losses.reconstruction import gaussian_nll as gaussian_nll
 from unsupjax.losses.reconstruction import likelihood as likelihood
+from unsupjax.losses.reconstruction import multinomial_nll as multinomial_nll
 from unsupjax.losses.reconstruction import squared_error as squared_error
 from unsupjax.losses.redundancy import barlow_twins as barlow_twins
 from unsupjax.losses.redundancy import vicreg as vicreg

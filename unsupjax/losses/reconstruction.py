@@ -77,6 +77,26 @@ def bernoulli_nll(logits: jax.Array, x: jax.Array) -> jax.Array:
     return jnp.matmul(terms, jnp.ones(terms.shape[1]), precision="highest")
 
 
+def multinomial_nll(logits: jax.Array, counts: jax.Array) -> jax.Array:
+    r""":math:`-\sum_i x_i \log \mathrm{softmax}_i(\ell)`: of draws from one multinomial, less what no logit changes.
+
+    Args:
+        logits: `[B, V]`.
+        counts: `[B, V]`, how often each item was drawn.
+
+    Returns:
+        `[B]` float32, in nats; 0 for a row without draws.
+
+    >>> print(multinomial_nll(jnp.zeros((1, 4)), jnp.array([[2.0, 0, 1, 0]])))  # 3 log 4
+    [4.158883]
+
+    Source: Liang et al., WWW 2018, equation 2.
+    """
+    chex.assert_rank([logits, counts], 2)
+    chex.assert_equal_shape([logits, counts])
+    return -jnp.sum(counts * jax.nn.log_softmax(logits.astype(jnp.float32)), axis=-1)
+
+
 class Likelihood(NamedTuple):
     """p(x | decoder output): what a decoder's output means.
 

@@ -10,6 +10,8 @@ from unsupjax.methods.contractive import contractive as contractive
 from unsupjax.methods.dec import dec as dec
 from unsupjax.methods.denoising import denoising as denoising
 from unsupjax.methods.desom import desom as desom
+from unsupjax.methods.ease import ease as ease
+from unsupjax.methods.ease_vae import ease_vae as ease_vae
 from unsupjax.methods.gan import UPDATES as _OF_GAN
 from unsupjax.methods.gan import gan as gan
 from unsupjax.methods.kmeans import kmeans as kmeans
@@ -17,6 +19,7 @@ from unsupjax.methods.masked_patches import masked_patches as masked_patches
 from unsupjax.methods.masked_tokens import masked_tokens as masked_tokens
 from unsupjax.methods.moco import moco as moco
 from unsupjax.methods.moco_v3 import moco_v3 as moco_v3
+from unsupjax.methods.mult_vae import mult_vae as mult_vae
 from unsupjax.methods.next_token import next_token as next_token
 from unsupjax.methods.simclr import simclr as simclr
 from unsupjax.methods.simcse import simcse as simcse
@@ -37,6 +40,8 @@ METHODS = {
     "dec": dec,
     "denoising": denoising,
     "desom": desom,
+    "ease": ease,
+    "ease_vae": ease_vae,
     "gan": gan,
     "k_sparse": k_sparse,
     "kmeans": kmeans,
@@ -44,6 +49,7 @@ METHODS = {
     "masked_tokens": masked_tokens,
     "moco": moco,
     "moco_v3": moco_v3,
+    "mult_vae": mult_vae,
     "next_token": next_token,
     "simclr": simclr,
     "simcse": simcse,

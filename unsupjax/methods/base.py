@@ -95,6 +95,9 @@ class Method(NamedTuple):
         denoise: `(State, x) -> x`, an example without its noise, for methods that learn to take it away.
         fill: `(State, key, x) -> Filled`, each example with a random part hidden and predicted from the rest, for
             methods that learn to; the part of example i follows from `fold_in(key, i)`.
+        recommend: `(State, x) -> [B, V]`, a score of every item for each row of items, higher is better, those it has
+            included; for methods that rank items.
+        items: `(State) -> [V, D]`, an embedding of each item, likewise.
         wants: what it asks of its data.
     """
 
@@ -115,6 +118,8 @@ class Method(NamedTuple):
     token_log_prob: Callable | None = None
     denoise: Callable | None = None
     fill: Callable | None = None
+    recommend: Callable | None = None
+    items: Callable | None = None
     wants: Wants = Wants()
 
 

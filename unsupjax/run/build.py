@@ -96,7 +96,7 @@ def build(
         UserError: where a factory refuses a value, with its reason.
     """
     facts = {
-        "shape": shape,
+        "shape": getattr(kind, "wide", shape),  # as networks take it
         "examples": examples,
         "total_steps": total_steps,
         "axis_name": axis_name(config.parallel),

@@ -143,7 +143,15 @@ def _facts(plan: Plan, source: Source) -> Facts:
 def seeing(method: Method, see: Callable) -> Method:
     """The method, whose functions of inputs take these as they are stored as well."""
     # Of each, the place of the inputs among its arguments.
-    place = {"encode": 1, "token_log_prob": 1, "denoise": 1, "assign": 1, "map": 1, "views": 1}
+    place = {
+        "encode": 1,
+        "token_log_prob": 1,
+        "denoise": 1,
+        "assign": 1,
+        "map": 1,
+        "views": 1,
+        "recommend": 1,
+    }
     place |= {"log_prob": 2, "fill": 2}
 
     def seen(f, i):

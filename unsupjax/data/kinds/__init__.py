@@ -13,14 +13,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from unsupjax.data.kinds.arrays import Arrays as Arrays
+from unsupjax.data.kinds.baskets import Baskets as Baskets
 from unsupjax.data.kinds.images import Images as Images
 from unsupjax.data.kinds.modes import Modes as Modes
 from unsupjax.data.kinds.table import Table as Table
 from unsupjax.data.kinds.tokens import Tokens as Tokens
 from unsupjax.errors import UserError
 
-KINDS = {"arrays": Arrays, "images": Images, "table": Table, "tokens": Tokens}
-Kind = Arrays | Images | Table | Tokens
+KINDS = {"arrays": Arrays, "baskets": Baskets, "images": Images, "table": Table, "tokens": Tokens}
+Kind = Arrays | Baskets | Images | Table | Tokens
 
 
 def from_json(content: Mapping[str, Any]) -> Kind:

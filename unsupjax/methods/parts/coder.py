@@ -36,23 +36,28 @@ def _dense_layers(params: dict) -> list[str]:
     return sorted((k for k in params if k.startswith("Dense_")), key=lambda k: int(k.removeprefix("Dense_")))
 
 
-def _tie(params: dict) -> dict:
-    """The decoder's parameters with the encoder's dense kernels, transposed and in reverse order, filled in."""
+def _tie(params: dict, latent_dim: int) -> dict:
+    """The decoder's parameters with the encoder's dense kernels, transposed and in reverse order, filled in.
+
+    Of a code layer with several heads that is the first.
+    """
     encoder, decoder = params["encoder"], dict(params["decoder"])
-    kernels = [encoder[k]["kernel"] for k in _dense_layers(encoder)] + [params["code"]["kernel"]]
+    kernels = [encoder[k]["kernel"] for k in _dense_layers(encoder)] + [
+        params["code"]["kernel"][:, :latent_dim]
+    ]
     for name, kernel in zip(_dense_layers(decoder), reversed(kernels), strict=True):
         decoder[name] = decoder[name] | {"kernel": kernel.T}
     return decoder
 
 
-def _untrained_kernels_removed(params: dict) -> dict:
+def _untrained_kernels_removed(params: dict, latent_dim: int) -> dict:
     """`params` with the kernels that `_tie` fills in left out of the decoder, or ValueError if it would not fit."""
     own = params["decoder"]
     biases = {k: {n: v for n, v in own[k].items() if n != "kernel"} for k in _dense_layers(own)}
     tied = params | {"decoder": own | biases}
     shapes = lambda tree: jax.tree.map(jnp.shape, tree)
     encoder_layers = len(_dense_layers(params["encoder"])) + 1
-    if encoder_layers != len(_dense_layers(own)) or shapes(_tie(tied)) != shapes(own):
+    if encoder_layers != len(_dense_layers(own)) or shapes(_tie(tied, latent_dim)) != shapes(own):
         raise ValueError(
             "tied weights need a decoder of dense layers that mirrors the encoder and its code layer; "
             f"the encoder has {shapes({**params['encoder'], 'code': params['code']})}, the decoder {shapes(own)}"
@@ -96,14 +101,14 @@ def coder(
         output = jax.eval_shape(lambda p: decoder.apply({"params": p}, z), params["decoder"])
         if output.shape != x.shape:
             raise ValueError(f"the decoder makes {output.shape[1:]} of an input of {x.shape[1:]}")
-        return _untrained_kernels_removed(params) if tied else params
+        return _untrained_kernels_removed(params, latent_dim) if tied else params
 
     def encode(params, x):
         hidden = encoder.apply({"params": params["encoder"]}, x)
         return code.apply({"params": params["code"]}, hidden).astype(jnp.float32)
 
     def decode(params, z):
-        weights = _tie(params) if tied else params["decoder"]
+        weights = _tie(params, latent_dim) if tied else params["decoder"]
         return decoder.apply({"params": weights}, z).astype(jnp.float32)
 
     return Coder(init, encode, decode)

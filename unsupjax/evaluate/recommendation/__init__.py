@@ -1,0 +1,1 @@
+"""Judges of models that rank items."""
