@@ -29,6 +29,7 @@ from unsupjax.methods.sparse import k_sparse as k_sparse
 from unsupjax.methods.sparse import sparse as sparse
 from unsupjax.methods.table_gan import UPDATES as _OF_TABLE_GAN
 from unsupjax.methods.table_gan import table_gan as table_gan
+from unsupjax.methods.topic_clusters import topic_clusters as topic_clusters
 from unsupjax.methods.vae import vae as vae
 from unsupjax.methods.vicreg import vicreg as vicreg
 
@@ -57,6 +58,7 @@ METHODS = {
     "som": som,
     "sparse": sparse,
     "table_gan": table_gan,
+    "topic_clusters": topic_clusters,
     "vae": vae,
     "vicreg": vicreg,
 }
