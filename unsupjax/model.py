@@ -91,9 +91,9 @@ class Model:
 
     It has those of `encode`, `decode`, `reconstruct`, `denoise`, `fill`, `score`, `assign`, `sample`, `interpolate`,
     `log_prob`, `prototypes`, `map`, `generate`, `recommend`, `similar` and `topics` that its method has (`abilities`),
-    and refuses the others. They take what a user has: pictures as they are in files (uint8 `[N, H, W, C]`), a DataFrame or
-    a dict of columns by their names, arrays, texts, lists of items; any number of them. Inputs go through in batches of
-    one size, the last one filled up: each function is compiled once. Results are numpy arrays, and tables are
+    and refuses the others. They take what a user has: pictures as they are in files (uint8 `[N, H, W, C]`), a DataFrame
+    or a dict of columns by their names, arrays, texts, lists of items; any number of them. Inputs go through in batches
+    of one size, the last one filled up: each function is compiled once. Results are numpy arrays, and tables are
     DataFrames where DataFrames came in, else dicts of columns.
 
     Attributes:

@@ -75,7 +75,8 @@ def topic_clusters(
     weighs most, and of these those that are most alike (`topics.words`).
 
     `encode` gives proportions `[B, K]`, :math:`\mathrm{softmax}(10 \cos)` with the centres; `assign` the greatest;
-    `topics` weights of words `[K, V]`; `prototypes` the centres, `items` the word vectors. Topics are of the last whole epoch.
+    `topics` weights of words `[K, V]`; `prototypes` the centres, `items` the word vectors. Topics are of the
+    last whole epoch.
 
     Args:
         topics: K.

@@ -4,12 +4,12 @@ from unsupjax.topics.coherence import diversity as diversity
 from unsupjax.topics.coherence import document_npmi as document_npmi
 from unsupjax.topics.coherence import npmi as npmi
 from unsupjax.topics.coherence import window_npmi as window_npmi
-from unsupjax.topics.words import class_tfidf as class_tfidf
-from unsupjax.topics.words import coherent as coherent
-from unsupjax.topics.words import exclusive as exclusive
-from unsupjax.topics.words import top_words as top_words
 from unsupjax.topics.word_vectors import common_component as common_component
 from unsupjax.topics.word_vectors import cooccurrences as cooccurrences
 from unsupjax.topics.word_vectors import ppmi as ppmi
 from unsupjax.topics.word_vectors import sif_weights as sif_weights
 from unsupjax.topics.word_vectors import word_vectors as word_vectors
+from unsupjax.topics.words import class_tfidf as class_tfidf
+from unsupjax.topics.words import coherent as coherent
+from unsupjax.topics.words import exclusive as exclusive
+from unsupjax.topics.words import top_words as top_words
