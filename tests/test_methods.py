@@ -13,6 +13,7 @@ import pytest
 from jax.sharding import PartitionSpec
 
 from unsupjax import augment, methods, models
+from unsupjax.data.kinds import Baskets
 from unsupjax.methods import METHODS
 from unsupjax.parallel.mesh import AXIS, axis_name, compile_step, make_mesh, place_batch, replicated
 
@@ -53,6 +54,8 @@ MULTINOMIAL = lambda dtype, _: (
     models.MLPEncoder((12,), "tanh", dtype=dtype),
     models.MLPDecoder((64,), (12,), "tanh", dtype=dtype),
 )
+BASKETS = Baskets(64, tuple(map(str, range(64))))
+SOME_ROWS = np.where(np.random.default_rng(0).random((40, 64)) < 0.3, np.arange(1, 65), 0).astype(np.int32)
 BAGS = {"latent_dim": 4, "vocabulary": 64, "total_steps": 4}
 PATCHES = lambda dtype, _: (models.PatchAutoencoder(SHAPE, 2, 16, 1, 2, 2.0, 8, 1, dtype=dtype),)
 CNN = lambda dtype, axis: models.CNN((8, 8), dtype=dtype, axis_name=axis)
@@ -173,9 +176,15 @@ CASES = {  # method, its networks if it has any, its arguments
         None,
         {"update": "online", "examples": 24, "total_steps": 4, "missing": True},
     ),
+    "topic_clusters": (
+        methods.topic_clusters,
+        None,
+        {"topics": 3, "dimensions": 6, "restarts": 2, "examples": 24, "kind": BASKETS, "rows": SOME_ROWS},
+    ),
     "vae-bernoulli": (methods.vae, DEEP, {"latent_dim": 4}),
     "vae-gaussian": (methods.vae, DEEP, {"latent_dim": 4, "likelihood": "gaussian", "beta": 0.5}),
 }
+BAG_METHODS = (methods.ease, methods.ease_vae, methods.mult_vae, methods.topic_clusters)
 STEPS, BATCH = 4, 16
 
 
@@ -233,7 +242,7 @@ class Hashed:
 
     def of(self, case):
         """The batches as that case takes them: of pixels, of items (0: none), or of tokens, some rows ending early."""
-        if CASES[case][0] in (methods.ease, methods.ease_vae, methods.mult_vae):
+        if CASES[case][0] in BAG_METHODS:
             pixels = self.value.reshape(STEPS, BATCH, 64)
             return np.where(pixels > 0.6, np.arange(1, 65), 0).astype(np.int32)
         if CASES[case][0] not in (methods.next_token, methods.masked_tokens, methods.simcse):

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy import sparse
 
 from unsupjax import topics as algorithms
 from unsupjax.methods.base import Method, Wants
@@ -189,6 +188,8 @@ def topic_clusters(
 
 def _words(rows: Any, size: int, dimensions: int, window: int, sif: float) -> Words:
     """Found on the host, of rows as the kind has them; `window` 0: they have no order."""
+    from scipy import sparse
+
     ones = np.ones(len(rows.items)) if rows.counts is None else rows.counts
     bags = sparse.csr_matrix((ones.astype(np.float32), rows.items, rows.starts), (len(rows), size), copy=True)
     bags.sum_duplicates()
@@ -198,6 +199,7 @@ def _words(rows: Any, size: int, dimensions: int, window: int, sif: float) -> Wo
         together = (bags > 0).astype(np.float32)
         together = together.T @ together
         together.setdiag(0)
+        together.eliminate_zeros()
     vectors = algorithms.word_vectors(together.tocsr(), dimensions)
     weights = algorithms.sif_weights(np.asarray(bags.sum(axis=0)).ravel(), sif)
     some = bags[:: -(-len(rows) // _SAMPLE)]

@@ -1,7 +1,6 @@
 """How well the top words of topics belong together, and how far topics differ."""
 
 import numpy as np
-from scipy import sparse
 
 _EPSILON = 1e-12
 
@@ -104,6 +103,8 @@ def _together(
     windows: np.ndarray, words: np.ndarray, total: int, known: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """In how many windows each word is, and any two."""
+    from scipy import sparse
+
     found = sparse.csr_matrix((np.ones(len(words), np.float64), (windows, words)), (total, known))
     found.sum_duplicates()
     found.data[:] = 1

@@ -1,11 +1,15 @@
 """Word vectors of a corpus of any size, from what stands beside what: positive PMI, factored."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from scipy import sparse
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 
 def word_vectors(
-    counts: sparse.csr_matrix, dimensions: int = 200, *, smoothing: float = 0.75, seed: int = 0
+    counts: "sparse.csr_matrix", dimensions: int = 200, *, smoothing: float = 0.75, seed: int = 0
 ) -> np.ndarray:
     r"""Vectors whose inner products are about the positive pointwise mutual information of words that stand together.
 
@@ -35,7 +39,7 @@ def word_vectors(
     return vectors
 
 
-def cooccurrences(starts: np.ndarray, items: np.ndarray, size: int, window: int) -> sparse.csr_matrix:
+def cooccurrences(starts: np.ndarray, items: np.ndarray, size: int, window: int) -> "sparse.csr_matrix":
     """How often any two words are fewer than `window` places apart in a text, symmetric float32 `[V, V]`.
 
     Memory grows with the pairs that there are, not with V^2.
@@ -46,6 +50,8 @@ def cooccurrences(starts: np.ndarray, items: np.ndarray, size: int, window: int)
         size: V, how many words there are.
         window: words that share a window of so many stand together.
     """
+    from scipy import sparse
+
     owners = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
     counts = sparse.csr_matrix((size, size), dtype=np.float32)
     for apart in range(1, window):
@@ -55,13 +61,15 @@ def cooccurrences(starts: np.ndarray, items: np.ndarray, size: int, window: int)
     return (counts + counts.T).tocsr()
 
 
-def ppmi(counts: sparse.csr_matrix, smoothing: float = 0.75) -> sparse.csr_matrix:
+def ppmi(counts: "sparse.csr_matrix", smoothing: float = 0.75) -> "sparse.csr_matrix":
     r""":math:`\max(0, \ln\frac{p(v, w)}{p(v) q(w)})` where it is above 0, `[V, V]`.
 
     Args:
         counts: of pairs, `[V, V]`.
         smoothing: the power of w's counts in q(w): below 1, rare words say less.
     """
+    from scipy import sparse
+
     cells = counts.tocoo()
     rows = np.asarray(counts.sum(axis=1)).ravel()
     context = np.asarray(counts.sum(axis=0)).ravel() ** smoothing
