@@ -21,6 +21,6 @@ def get_config():
             "max_df": 0.5,
         },
         method={"name": "topic_clusters", "topics": 20},
-        train={"batch_size": 512, "epochs": 50.0, "log_every": 20},
+        train={"batch_size": 512, "epochs": 30.0, "log_every": 20},
         evaluate={"run": ("topics",)},
     )

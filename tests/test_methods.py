@@ -135,6 +135,11 @@ CASES = {  # method, its networks if it has any, its arguments
     ),
     "ease": (methods.ease, None, {"vocabulary": 64, "examples": 24, "latent_dim": 6}),
     "ease_vae": (methods.ease_vae, MULTINOMIAL, BAGS | {"examples": 48}),
+    "embedded_topics": (
+        methods.embedded_topics,
+        lambda *_: MULTINOMIAL(*_)[:1],
+        {"topics": 3, "dimensions": 6, "kind": BASKETS, "rows": SOME_ROWS, "vocabulary": 64},
+    ),
     "gan": (methods.gan, ADVERSARIES, {"latent_dim": 4, "loss": "relativistic", "penalty": "r1_r2"}),
     "gan-critic": (
         methods.gan,
@@ -153,6 +158,7 @@ CASES = {  # method, its networks if it has any, its arguments
     "mult_vae": (methods.mult_vae, MULTINOMIAL, BAGS),
     "mult_vae-tied": (methods.mult_vae, MULTINOMIAL, BAGS | {"tied": True}),
     "next_token": (methods.next_token, WORDS, {}),
+    "prodlda": (methods.prodlda, lambda *_: MULTINOMIAL(*_)[:1], {"topics": 4, "vocabulary": 64}),
     "simcse": (methods.simcse, DROPPED, {"temperature": 0.5}),
     "kmeans": (methods.kmeans, None, {"clusters": 3, "examples": 16, "restarts": 2}),
     "kmeans-across": (methods.kmeans, None, {"clusters": 12, "examples": 24, "seeding": "random"}),
@@ -184,7 +190,8 @@ CASES = {  # method, its networks if it has any, its arguments
     "vae-bernoulli": (methods.vae, DEEP, {"latent_dim": 4}),
     "vae-gaussian": (methods.vae, DEEP, {"latent_dim": 4, "likelihood": "gaussian", "beta": 0.5}),
 }
-BAG_METHODS = (methods.ease, methods.ease_vae, methods.mult_vae, methods.topic_clusters)
+TOPIC_METHODS = (methods.embedded_topics, methods.prodlda, methods.topic_clusters)
+BAG_METHODS = (methods.ease, methods.ease_vae, methods.mult_vae, *TOPIC_METHODS)
 STEPS, BATCH = 4, 16
 
 

@@ -121,14 +121,13 @@ def place(proportions: np.ndarray) -> np.ndarray:
 
     By t-SNE; by principal components where there are too few for that.
     """
-    from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
 
     roots = np.sqrt(np.maximum(proportions, 0)).astype(np.float64)
     perplexity = min(_NEIGHBOURS, (len(roots) - 1) / 3)
     if perplexity < 2 or roots.shape[1] < 3:
-        components = min(2, *roots.shape)
-        xy = PCA(components).fit_transform(roots) if len(roots) > 1 else np.zeros((1, 1))
+        u, s, _ = np.linalg.svd(roots - roots.mean(axis=0, keepdims=True), full_matrices=False)
+        xy = (u * s[None])[:, :2]
         xy = np.pad(xy, ((0, 0), (0, 2 - xy.shape[1])))
     else:
         xy = TSNE(perplexity=perplexity, init="random", random_state=0, n_jobs=1).fit_transform(roots)

@@ -1,6 +1,5 @@
 """Topics as clusters of documents, which are means of word vectors."""
 
-import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -11,20 +10,11 @@ from unsupjax import topics as algorithms
 from unsupjax.methods.base import Method, Wants
 from unsupjax.methods.kmeans import KMeansState, kmeans
 from unsupjax.methods.parts.bags import dense, unit_rows
+from unsupjax.methods.parts.corpus_words import Words, corpus_words
 from unsupjax.methods.parts.epochs import of_epoch, place
 from unsupjax.parallel.collectives import psum
 
 _SHARP = 10.0  # of the proportions: the softmax is of so many times the cosine
-_SAMPLE = 20_000  # documents, at most, of which the common component is found
-
-
-class Words(NamedTuple):
-    """What is known of words before the first step: their vectors, their SIF weights, and what all documents have in
-    common; float32 `[V, D]`, `[V]` and `[D]`."""
-
-    vectors: jax.Array
-    sif: jax.Array
-    common: jax.Array
 
 
 class TopicClustersState(NamedTuple):
@@ -115,12 +105,7 @@ def topic_clusters(
         means = unit_rows(heavy @ known.vectors)
         return unit_rows(means - (means @ known.common)[:, None] * known.common[None])
 
-    @functools.cache
-    def found():
-        shapes = Words((size, dimensions), (size,), (dimensions,))
-        if rows is None:
-            return Words(*(np.zeros(shape, np.float32) for shape in shapes))
-        return _words(kind.rows(rows), size, dimensions, window if kind.in_order else 0, sif)
+    found = corpus_words(rows, kind, dimensions, window, sif)
 
     def init(key, batch):
         known = Words(*map(jnp.asarray, found()))
@@ -184,26 +169,3 @@ def topic_clusters(
         finish=finish,
         wants=Wants(kinds=("baskets",)),
     )
-
-
-def _words(rows: Any, size: int, dimensions: int, window: int, sif: float) -> Words:
-    """Found on the host, of rows as the kind has them; `window` 0: they have no order."""
-    from scipy import sparse
-
-    ones = np.ones(len(rows.items)) if rows.counts is None else rows.counts
-    bags = sparse.csr_matrix((ones.astype(np.float32), rows.items, rows.starts), (len(rows), size), copy=True)
-    bags.sum_duplicates()
-    if window:
-        together = algorithms.cooccurrences(rows.starts, rows.items, size, window)
-    else:
-        together = (bags > 0).astype(np.float32)
-        together = together.T @ together
-        together.setdiag(0)
-        together.eliminate_zeros()
-    vectors = algorithms.word_vectors(together.tocsr(), dimensions)
-    weights = algorithms.sif_weights(np.asarray(bags.sum(axis=0)).ravel(), sif)
-    some = bags[:: -(-len(rows) // _SAMPLE)]
-    some.data = 1 + np.log(some.data)
-    means = some @ (vectors * weights[:, None])
-    means = means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
-    return Words(vectors, weights, algorithms.common_component(means))

@@ -89,7 +89,9 @@ def sif_weights(counts: np.ndarray, a: float = 1e-3) -> np.ndarray:
 
 
 def common_component(documents: np.ndarray) -> np.ndarray:
-    """The first right singular vector of vectors of documents `[N, D]`: what they all have in common, `[D]`."""
-    _, vectors = np.linalg.eigh(documents.T @ documents)
-    first = vectors[:, -1]
-    return (first * np.where(first.sum() < 0, -1, 1)).astype(np.float32)
+    """The direction of the mean of vectors of documents `[N, D]`, which says nothing of any of them: `[D]`.
+
+    SIF's own is the first singular vector; of few topics of equal size that may be one of these, and this is not.
+    """
+    mean = documents.mean(axis=0)
+    return (mean / max(np.linalg.norm(mean), 1e-12)).astype(np.float32)

@@ -1,5 +1,6 @@
 """Whether the words of topics belong together, how far topics differ, and whether they are those of labels."""
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -98,6 +99,7 @@ def _nmf(
     """The words of each topic, and the topics of the training and of the test texts."""
     from scipy import sparse
     from sklearn.decomposition import NMF
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.feature_extraction.text import TfidfTransformer
 
     def bags(rows):
@@ -112,5 +114,7 @@ def _nmf(
     x_train, x_test = (weigh.transform(bags(rows)) for rows in (train, test))
     topics = min(topics, *x_train.shape)
     model = NMF(topics, init="nndsvd", max_iter=300, tol=1e-3, random_state=seed)
-    of = [model.fit_transform(x_train).argmax(axis=1), model.transform(x_test).argmax(axis=1)]
+    with warnings.catch_warnings():  # what has not converged after so many is as good
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        of = [model.fit_transform(x_train).argmax(axis=1), model.transform(x_test).argmax(axis=1)]
     return np.argsort(-model.components_, axis=1, kind="stable")[:, :words], of
