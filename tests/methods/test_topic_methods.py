@@ -3,11 +3,15 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
+from scipy.optimize import linprog
 
-from unsupjax import methods
+from unsupjax import methods, models
 from unsupjax.cluster.scores import purity
 from unsupjax.data.kinds import Baskets
+from unsupjax.methods.embedded_topics import _transport
+from unsupjax.methods.parts.topic_model import _kl
 
 V, N, L = 30, 48, 12
 KIND = Baskets(L, tuple(f"w{i}" for i in range(V)), in_order=True)
@@ -81,3 +85,63 @@ def test_the_state_of_a_checkpoint_needs_no_rows(texts):
 def test_arguments_out_of_range_are_refused():
     with pytest.raises(ValueError, match="candidates=5 at least words"):
         methods.topic_clusters(candidates=5, kind=KIND, examples=N)
+
+
+def neural(factory, texts, steps=150, **arguments):
+    encoder = models.MLPEncoder((16,), "softplus")
+    method = factory(encoder, optax.adam(2e-2), topics=3, vocabulary=V, **arguments)
+    state = jax.jit(method.init)(jax.random.key(0), texts)
+    step = jax.jit(method.step)
+    for _ in range(steps):
+        state, metrics = step(state, texts)
+    return method, state, metrics
+
+
+WORDS = {"kind": KIND, "dimensions": 5, "words": 4, "candidates": 8, "transport": 10.0}
+
+
+@pytest.mark.parametrize("name", ["prodlda", "embedded_topics"])
+def test_neural_topics_do_not_collapse(name, texts):
+    rows, y = texts
+    arguments = {} if name == "prodlda" else WORDS | {"rows": rows}
+    method, state, metrics = neural(getattr(methods, name), rows, **arguments)
+    theta = method.encode(state, rows)
+    np.testing.assert_allclose(theta.sum(axis=1), 1, rtol=1e-5)
+    found = np.asarray(method.assign(state, rows))
+    np.testing.assert_array_equal(found, np.argmax(theta, axis=1))
+    assert purity(y[:-1], found[:-1]) > 0.95 and metrics["kl"] > 0.3
+    tops = np.argsort(-np.asarray(method.topics(state)), axis=1)[:, :4]
+    for k in range(3):
+        assert np.mean(tops[k] // 9 == np.bincount(y[found == k]).argmax()) >= 0.75
+
+
+def test_the_plan_of_the_transport_moves_shares_at_least_cost():
+    rng = np.random.default_rng(0)
+    cost, shares = rng.random((3, 7)), rng.random(7)
+    shares = shares / shares.sum()
+    equal = [np.kron(np.eye(3), np.ones(7)), np.kron(np.ones(3), np.eye(7))]
+    least = linprog(cost.ravel(), A_eq=np.concatenate(equal), b_eq=np.r_[np.ones(3) / 3, shares]).fun
+    found = _transport(jnp.asarray(cost, jnp.float32), jnp.asarray(shares, jnp.float32))
+    assert least - 1e-3 <= found <= least + 0.05 * np.log(21)  # of its entropy at most
+
+
+def test_the_divergence_is_zero_for_the_prior_and_that_of_normal_distributions_else():
+    spread = 0.4
+    at_prior = _kl(jnp.zeros((1, 3)), jnp.full((1, 3), np.log(spread)), spread)
+    np.testing.assert_allclose(at_prior, 0, atol=1e-6)
+    rng = np.random.default_rng(0)
+    mean, log_variance = rng.normal(size=(2, 4, 3))
+    z = mean + np.exp(log_variance / 2) * rng.normal(size=(200_000, 4, 3))
+    log = lambda m, v: -0.5 * ((z - m) ** 2 / v + np.log(v))
+    drawn = (log(mean, np.exp(log_variance)) - log(0, spread)).sum(axis=2).mean(axis=0)
+    np.testing.assert_allclose(_kl(jnp.asarray(mean), jnp.asarray(log_variance), spread), drawn, rtol=0.02)
+
+
+@pytest.mark.parametrize("wrong", [{"topics": 1}, {"alpha": 0.0}, {"dropout": 1.0}, {"relevance": 2.0}])
+def test_arguments_of_neural_topics_out_of_range_are_refused(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        methods.prodlda(models.MLPEncoder((4,)), optax.sgd(1), vocabulary=V, **wrong)
+    with pytest.raises(ValueError, match="temperature"):
+        methods.embedded_topics(
+            models.MLPEncoder((4,)), optax.sgd(1), temperature=0.0, kind=KIND, vocabulary=V
+        )

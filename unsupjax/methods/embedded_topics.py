@@ -20,7 +20,7 @@ _ENTROPY, _TURNS = 0.05, 30  # of the transport plan: its entropy's weight, and 
 
 
 class Known(NamedTuple):
-    """Vectors of words, of length 1, `[V, D]`, and their shares in the transport, as roots of their frequency, `[V]`."""
+    """Vectors of words, of length 1, `[V, D]`, and the roots of their frequencies, which are their shares, `[V]`."""
 
     vectors: jax.Array
     shares: jax.Array
