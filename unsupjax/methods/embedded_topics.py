@@ -37,7 +37,7 @@ def embedded_topics(
     window: int = 10,
     transport: float = 100.0,
     temperature: float = 0.2,
-    alpha: float = 1.0,
+    alpha: float = 0.1,
     dropout: float = 0.2,
     relevance: float = 0.5,
     kind: Any,

@@ -91,7 +91,7 @@ def topic_model(
         raise ValueError(
             f"{topics=} must be at least 2, {alpha=} above 0, {dropout=} in [0, 1) and {relevance=} in [0, 1]"
         )
-    heads = nn.Dense(2 * topics)
+    heads = nn.Dense(2 * topics, use_bias=False)  # which standardising would take away
     spread = (1 - 2 / topics) / alpha + 1 / (topics * alpha)  # the prior's variance
 
     def init(key, batch):
