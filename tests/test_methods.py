@@ -13,6 +13,7 @@ import pytest
 from jax.sharding import PartitionSpec
 
 from unsupjax import augment, methods, models
+from unsupjax.data.kinds import Baskets
 from unsupjax.methods import METHODS
 from unsupjax.parallel.mesh import AXIS, axis_name, compile_step, make_mesh, place_batch, replicated
 
@@ -52,6 +53,8 @@ MULTINOMIAL = lambda dtype, _: (
     models.MLPEncoder((12,), "tanh", dtype=dtype),
     models.MLPDecoder((64,), (12,), "tanh", dtype=dtype),
 )
+BASKETS = Baskets(64, tuple(map(str, range(64))))
+SOME_ROWS = np.where(np.random.default_rng(0).random((40, 64)) < 0.3, np.arange(1, 65), 0).astype(np.int32)
 BAGS = {"latent_dim": 4, "vocabulary": 64, "total_steps": 4}
 DROPPED = lambda dtype, axis: (WORDS(dtype, axis)[0].clone(dropout=0.2),)
 PATCHES = lambda dtype, _: (models.PatchAutoencoder(SHAPE, 2, 16, 1, 2, 2.0, 8, 1, dtype=dtype),)
@@ -132,6 +135,11 @@ CASES = {  # method, its networks if it has any, its arguments
     ),
     "ease": (methods.ease, None, {"vocabulary": 64, "examples": 24, "latent_dim": 6}),
     "ease_vae": (methods.ease_vae, MULTINOMIAL, BAGS | {"examples": 48}),
+    "embedded_topics": (
+        methods.embedded_topics,
+        lambda *_: MULTINOMIAL(*_)[:1],
+        {"topics": 3, "dimensions": 6, "kind": BASKETS, "rows": SOME_ROWS, "vocabulary": 64},
+    ),
     "gan": (methods.gan, ADVERSARIES, {"latent_dim": 4, "loss": "relativistic", "penalty": "r1_r2"}),
     "gan-critic": (
         methods.gan,
@@ -150,6 +158,7 @@ CASES = {  # method, its networks if it has any, its arguments
     "mult_vae": (methods.mult_vae, MULTINOMIAL, BAGS),
     "mult_vae-tied": (methods.mult_vae, MULTINOMIAL, BAGS | {"tied": True}),
     "next_token": (methods.next_token, WORDS, {}),
+    "prodlda": (methods.prodlda, lambda *_: MULTINOMIAL(*_)[:1], {"topics": 4, "vocabulary": 64}),
     "simcse": (methods.simcse, DROPPED, {"temperature": 0.5}),
     "kmeans": (methods.kmeans, None, {"clusters": 3, "examples": 16, "restarts": 2}),
     "kmeans-across": (methods.kmeans, None, {"clusters": 12, "examples": 24, "seeding": "random"}),
@@ -173,9 +182,16 @@ CASES = {  # method, its networks if it has any, its arguments
         None,
         {"update": "online", "examples": 24, "total_steps": 4, "missing": True},
     ),
+    "topic_clusters": (
+        methods.topic_clusters,
+        None,
+        {"topics": 3, "dimensions": 6, "restarts": 2, "examples": 24, "kind": BASKETS, "rows": SOME_ROWS},
+    ),
     "vae-bernoulli": (methods.vae, DEEP, {"latent_dim": 4}),
     "vae-gaussian": (methods.vae, DEEP, {"latent_dim": 4, "likelihood": "gaussian", "beta": 0.5}),
 }
+TOPIC_METHODS = (methods.embedded_topics, methods.prodlda, methods.topic_clusters)
+BAG_METHODS = (methods.ease, methods.ease_vae, methods.mult_vae, *TOPIC_METHODS)
 STEPS, BATCH = 4, 16
 
 
@@ -233,7 +249,7 @@ class Hashed:
 
     def of(self, case):
         """The batches as that case takes them: of pixels, of items (0: none), or of tokens, some rows ending early."""
-        if CASES[case][0] in (methods.ease, methods.ease_vae, methods.mult_vae):
+        if CASES[case][0] in BAG_METHODS:
             pixels = self.value.reshape(STEPS, BATCH, 64)
             return np.where(pixels > 0.6, np.arange(1, 65), 0).astype(np.int32)
         if CASES[case][0] not in (methods.next_token, methods.masked_tokens, methods.simcse):

@@ -46,6 +46,7 @@ ABILITIES = {
     "generate": ("generate",),
     "recommend": ("recommend",),
     "similar": ("items",),
+    "topics": ("topics",),
 }
 
 
@@ -89,10 +90,10 @@ class Model:
     """A trained method with what it knows of its data.
 
     It has those of `encode`, `decode`, `reconstruct`, `denoise`, `fill`, `score`, `assign`, `sample`, `interpolate`,
-    `log_prob`, `prototypes`, `map`, `generate`, `recommend` and `similar` that its method has (`abilities`), and
-    refuses the others. They take what a user has: pictures as they are in files (uint8 `[N, H, W, C]`), a DataFrame or
-    a dict of columns by their names, arrays, texts, lists of items; any number of them. Inputs go through in batches of
-    one size, the last one filled up: each function is compiled once. Results are numpy arrays, and tables are
+    `log_prob`, `prototypes`, `map`, `generate`, `recommend`, `similar` and `topics` that its method has (`abilities`),
+    and refuses the others. They take what a user has: pictures as they are in files (uint8 `[N, H, W, C]`), a DataFrame
+    or a dict of columns by their names, arrays, texts, lists of items; any number of them. Inputs go through in batches
+    of one size, the last one filled up: each function is compiled once. Results are numpy arrays, and tables are
     DataFrames where DataFrames came in, else dicts of columns.
 
     Attributes:
@@ -378,6 +379,21 @@ class Model:
         cosines[names.index(what)] = -np.inf
         return [
             (names[i], float(cosines[i])) for i in np.argsort(-cosines, kind="stable")[: min(top, len(e) - 1)]
+        ]
+
+    def topics(self, words: int = 10) -> list[list[tuple[str, float]]]:
+        """The words of each topic with their weights, the heaviest first; those that weigh nothing are left out.
+
+        Raises:
+            UserError: fewer words than one.
+        """
+        if words < 1:
+            raise UserError(f"{words=} must be at least 1")
+        found = np.asarray(_compiled(self.functions.topics)(self.state))
+        order = np.argsort(-found, axis=1, kind="stable")[:, :words]
+        return [
+            [(self.kind.names[i], float(row[i])) for i in at if row[i] > 0]
+            for at, row in zip(order, found, strict=True)
         ]
 
     @functools.cached_property

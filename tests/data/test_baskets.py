@@ -325,3 +325,27 @@ def test_no_more_than_a_batch_is_ever_padded():
     split = SparseSplit(rows, range(10**6), 1000)
     assert split.rows.items.nbytes + split.rows.starts.nbytes < 10**6
     assert split.gather(np.arange(32))[0].shape == (32, 1000)
+
+
+def test_texts_in_order_keep_their_words_as_they_are_read(tmp_path, caplog):
+    path = tmp_path / "texts.txt"
+    path.write_text("\n".join(TEXTS) + "\n")
+    source = open_source(f"bow:lines:{path}", in_order=True, holdout=0.2, stop_words="")
+    kind = source.kind
+    assert kind.in_order and kind.names == ("cat", "dog", "red", "sat") and not kind.counted
+    x, _ = arrays(source.train)
+    assert x.dtype == np.int32 and x.shape == (len(source.train), kind.length)
+    assert kind.restore(kind.prepare(["Red mouse red, dog!"])).tolist() == [["red", "red", "dog"]]
+    assert kind.prepare([["red", "red", "dog"]]).tolist() == kind.prepare(["red red dog"]).tolist()
+    bags = open_source(f"bow:lines:{path}", holdout=0.2)
+    assert kind.frequency == bags.kind.frequency  # texts, not words
+    with caplog.at_level(logging.WARNING):
+        long = kind._replace(length=2).prepare(["sat red cat dog"])
+    assert kind.restore(long).tolist() == [["sat", "red"]] and "cut to the first" in caplog.text
+    assert from_json(json.loads(json.dumps(kind.to_json()))) == kind
+    with pytest.raises(UserError, match="texts or lists of words in their order"):
+        kind.prepare(sparse.eye(4, format="csr", dtype=int))
+    with pytest.raises(UserError, match="by single words"):
+        open_source(f"bow:lines:{path}", in_order=True, ngrams=2)
+    with pytest.raises(UserError, match="in_order=True is for bow: sources"):
+        open_source("digits", in_order=True)

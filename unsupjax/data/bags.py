@@ -9,7 +9,7 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Rows:
-    """Compressed sparse rows, each without an item twice.
+    """Compressed sparse rows, each without an item twice, but for texts in reading order.
 
     Attributes:
         starts: where each row begins, and where the last one ends, int64 `[N + 1]`.
@@ -63,6 +63,10 @@ class Rows:
         keep = np.zeros(len(owners), bool)
         keep[order[np.arange(len(owners)) - self.starts[owners] < length]] = True
         return self.kept(keep)
+
+    def cut(self, length: int) -> "Rows":
+        """The first `length` items of each row."""
+        return self.kept(np.arange(len(self.items)) - self.starts[self.owners] < length)
 
     def padded(self, length: int, counted: bool) -> np.ndarray:
         """Items + 1, and 0 behind the last: int32 `[N, length]`; where `counted`, pairs with counts `[N, length, 2]`.

@@ -118,6 +118,7 @@ def open_source(
     stop_words: str = "",
     min_df: int = 2,
     max_df: float = 1.0,
+    in_order: bool = False,
     user_column: str = "",
     item_column: str = "",
     rating_column: str = "",
@@ -201,6 +202,7 @@ def open_source(
         stop_words: of `bow`: "english", words that are not counted (scikit-learn's list); "": all are.
         min_df: of `bow`: in how many training texts a word is at least, if it is counted.
         max_df: of `bow`: in which fraction of them it is at most.
+        in_order: of `bow:` of texts: an example is its words in reading order, as what looks at neighbours needs it.
         user_column: of ratings, the column of users; "": one with a usual name, such as user, user_id or userId. Where
             no line names the columns, these are users, items, ratings and times.
         item_column: of ratings, the column of items, likewise (item, item_id, movieId, product_id).
@@ -212,7 +214,8 @@ def open_source(
         min_users: items of fewer users, again and again until all that are left have enough.
         leave_last: of ratings with times: no user is held out; every user's last item is. Test examples are baskets in
             order, the last item behind all others.
-        longest: of `bow` and ratings, the most items of an example: the most frequent in it, or the last ones; 0: all.
+        longest: of `bow` and ratings, the most items of an example: the most frequent in it, or the last ones (of texts
+            `in_order` the first); 0: all.
         kind: what an example is, in place of what the training split says: that of the `Source` that a model was
             trained on. Passed by programs, not by users.
         known: the members of the data set that an earlier run found, likewise.
@@ -288,7 +291,7 @@ def open_source(
     bags = form == "bow" or isinstance(parts.train, SparseSplit)
     takes = {"vocabulary": form == "bow", "split_column": "split_column" in asked}
     _check_texts(source, parts, {k: v for k, v in texts.items() if not takes.get(k)}, bags)
-    _check_bags(source, form, bags, words | {"longest": longest})
+    _check_bags(source, form, bags, words | {"longest": longest, "in_order": in_order})
     as_arrays = as_arrays or isinstance(kind, Arrays)
     parts = _channels_last(source, parts, channels_first, as_arrays)
     normal = _normal(source, parts.label_names, normal_label)
@@ -316,7 +319,9 @@ def open_source(
         "as_arrays": as_arrays,
     }
     if bags:
-        baskets, *splits = as_baskets(source, train, test, kind, longest, words | {"vocabulary": vocabulary})
+        baskets, *splits = as_baskets(
+            source, train, test, kind, longest, words | {"vocabulary": vocabulary}, in_order
+        )
         baskets = baskets._replace(leave_last=leave_last)
         tested = test_rows if parts.test is None else None
         found = functools.partial(members, parts, train_rows, tested) if new else lambda: known

@@ -47,6 +47,8 @@ from unsupjax.evaluate.language.next_token import next_token as next_token
 from unsupjax.evaluate.language.sentence_pairs import check as check_pairs
 from unsupjax.evaluate.language.sentence_pairs import sentence_pairs as sentence_pairs
 from unsupjax.evaluate.language.text_baselines import text_baselines as text_baselines
+from unsupjax.evaluate.language.topics import check as check_topics
+from unsupjax.evaluate.language.topics import topics as topics
 from unsupjax.evaluate.recommendation.ranking import check as check_ranking
 from unsupjax.evaluate.recommendation.ranking import ranking as ranking
 from unsupjax.evaluate.representation.fine_tune import fine_tune as fine_tune
@@ -113,6 +115,7 @@ JUDGES = {
     "text_baselines": Judge(
         text_baselines, ("labels", "train labels"), kinds=("tokens",), check=check_fractions
     ),
+    "topics": Judge(topics, ("topics", "assign"), kinds=("baskets",), check=check_topics),
     "train_on_samples": Judge(
         train_on_samples,
         ("labels", "train labels", "sample", "conditional"),

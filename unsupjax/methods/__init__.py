@@ -12,6 +12,7 @@ from unsupjax.methods.denoising import denoising as denoising
 from unsupjax.methods.desom import desom as desom
 from unsupjax.methods.ease import ease as ease
 from unsupjax.methods.ease_vae import ease_vae as ease_vae
+from unsupjax.methods.embedded_topics import embedded_topics as embedded_topics
 from unsupjax.methods.gan import UPDATES as _OF_GAN
 from unsupjax.methods.gan import gan as gan
 from unsupjax.methods.kmeans import kmeans as kmeans
@@ -21,6 +22,7 @@ from unsupjax.methods.moco import moco as moco
 from unsupjax.methods.moco_v3 import moco_v3 as moco_v3
 from unsupjax.methods.mult_vae import mult_vae as mult_vae
 from unsupjax.methods.next_token import next_token as next_token
+from unsupjax.methods.prodlda import prodlda as prodlda
 from unsupjax.methods.simclr import simclr as simclr
 from unsupjax.methods.simcse import simcse as simcse
 from unsupjax.methods.simsiam import simsiam as simsiam
@@ -29,6 +31,7 @@ from unsupjax.methods.sparse import k_sparse as k_sparse
 from unsupjax.methods.sparse import sparse as sparse
 from unsupjax.methods.table_gan import UPDATES as _OF_TABLE_GAN
 from unsupjax.methods.table_gan import table_gan as table_gan
+from unsupjax.methods.topic_clusters import topic_clusters as topic_clusters
 from unsupjax.methods.vae import vae as vae
 from unsupjax.methods.vicreg import vicreg as vicreg
 
@@ -42,6 +45,7 @@ METHODS = {
     "desom": desom,
     "ease": ease,
     "ease_vae": ease_vae,
+    "embedded_topics": embedded_topics,
     "gan": gan,
     "k_sparse": k_sparse,
     "kmeans": kmeans,
@@ -51,12 +55,14 @@ METHODS = {
     "moco_v3": moco_v3,
     "mult_vae": mult_vae,
     "next_token": next_token,
+    "prodlda": prodlda,
     "simclr": simclr,
     "simcse": simcse,
     "simsiam": simsiam,
     "som": som,
     "sparse": sparse,
     "table_gan": table_gan,
+    "topic_clusters": topic_clusters,
     "vae": vae,
     "vicreg": vicreg,
 }

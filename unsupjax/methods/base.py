@@ -98,6 +98,8 @@ class Method(NamedTuple):
         recommend: `(State, x) -> [B, V]`, a score of every item for each row of items, higher is better, those it has
             included; for methods that rank items.
         items: `(State) -> [V, D]`, an embedding of each item, likewise.
+        topics: `(State) -> [K, V]`, how much each word stands for each topic, at least 0, for methods of texts; of
+            these `encode` gives the proportions of the topics, and `assign` one of them.
         wants: what it asks of its data.
     """
 
@@ -120,6 +122,7 @@ class Method(NamedTuple):
     fill: Callable | None = None
     recommend: Callable | None = None
     items: Callable | None = None
+    topics: Callable | None = None
     wants: Wants = Wants()
 
 

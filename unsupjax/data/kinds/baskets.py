@@ -27,6 +27,7 @@ class Baskets(NamedTuple):
         frequency: in how many training rows each is.
         counted: an item may count more than once.
         words: how texts become items, JSON of the arguments of `unsupjax.data.words.counter`; "": they do not.
+        in_order: a row is a text, word by word in reading order, those that are no items left out.
         leave_last: test rows are of users that were trained on, less the last item: that one alone may be asked for.
     """
 
@@ -36,6 +37,7 @@ class Baskets(NamedTuple):
     counted: bool = False
     words: str = ""
     leave_last: bool = False
+    in_order: bool = False
     name = "baskets"
 
     @property
@@ -58,10 +60,14 @@ class Baskets(NamedTuple):
         rows = self.rows(raw)
         if long := int((rows.lengths > self.length).sum()):
             logger.warning(
-                "%d of %d rows have more than %d items: they are cut to the most frequent or last",
-                *(long, len(rows), self.length),
+                "%d of %d rows have more than %d items: they are cut to the %s",
+                *(long, len(rows), self.length, "first" if self.in_order else "most frequent or last"),
             )
-        return rows.shortened(self.length).padded(self.length, self.counted)
+        return self.shortened(rows).padded(self.length, self.counted)
+
+    def shortened(self, rows: Rows) -> Rows:
+        """Rows of at most `length` items: the first of texts in order, else the most frequent or last."""
+        return rows.cut(self.length) if self.in_order else rows.shortened(self.length)
 
     def rows(self, raw: Any) -> Rows:
         """Rows of whatever a user has. Names that are not known count for nothing; how many there are is said.
@@ -104,6 +110,8 @@ class Baskets(NamedTuple):
         return raw
 
     def _of_sparse(self, raw: Any) -> Rows:
+        if self.in_order:
+            raise UserError("a sparse matrix of counts, where texts or lists of words in their order belong")
         if raw.shape[1] != self.size:
             raise UserError(f"a sparse matrix of shape {raw.shape}, where [N, {self.size}] belongs")
         data = np.asarray(raw.data)
@@ -117,19 +125,29 @@ class Baskets(NamedTuple):
         from unsupjax.data.words import counter
 
         made = counter(**json.loads(self.words), vocabulary=list(self.names))
+        if self.in_order:
+            split, index = made.build_analyzer(), _numbers(self.names)
+            return joined(
+                [np.array([index[w] for w in split(text) if w in index], np.int32) for text in texts]
+            )
         return self._of_sparse(made.transform(texts))
 
     def _of_names(self, raw: list) -> Rows:
         index, items, counts, strange = _numbers(self.names), [], [], {}
         for i, row in enumerate(raw):
             found: dict[int, int] = {}
-            for name, count in _pairs(i, row):
+            pairs = _pairs(i, row)
+            if self.in_order:
+                words = [index.get(name, -1) for name, count in pairs for _ in range(count)]
+                items.append(np.array([at for at in words if at >= 0], np.int32))
+            for name, count in pairs:
                 at = index.get(name, -1)
                 if at < 0:
                     strange[name] = strange.get(name, 0) + 1
                 elif count:
                     found[at] = found.get(at, 0) + count
-            items.append(np.fromiter(found, np.int32, len(found)))
+            if not self.in_order:
+                items.append(np.fromiter(found, np.int32, len(found)))
             counts.append(np.fromiter(found.values(), np.int32, len(found)))
         if strange:
             first = ", ".join(repr(name) for name in list(strange)[:3])
@@ -180,15 +198,19 @@ class Baskets(NamedTuple):
         """The inverse of `to_json`, less the name."""
         names, frequency = map(str, fields["names"]), map(int, fields["frequency"])
         counted, words = bool(fields["counted"]), str(fields["words"])
-        rest = counted, words, bool(fields["leave_last"])
+        rest = counted, words, bool(fields["leave_last"]), bool(fields.get("in_order", False))
         return cls(int(fields["length"]), tuple(names), tuple(frequency), *rest)
 
 
-def fit_baskets(train: Rows, names: Sequence[str], length: int, words: str = "") -> Baskets:
+def fit_baskets(
+    train: Rows, names: Sequence[str], length: int, words: str = "", in_order: bool = False
+) -> Baskets:
     """The kind of rows of at most so many items, of which training rows are `train`."""
-    frequency = np.bincount(train.items, minlength=len(names)).tolist()
+    cells = train.owners * len(names) + train.items
+    items = np.unique(cells) % len(names) if in_order else train.items
+    frequency = np.bincount(items, minlength=len(names)).tolist()
     counted = train.counts is not None and bool((train.counts > 1).any())
-    return Baskets(length, tuple(names), tuple(frequency), counted, words)
+    return Baskets(length, tuple(names), tuple(frequency), counted, words, in_order=in_order)
 
 
 def _pairs(i: int, row: Any) -> list[tuple[str, int]]:

@@ -15,7 +15,13 @@ _Split = ArraySplit | SparseSplit
 
 
 def as_baskets(
-    source: str, train: _Split, test: _Split, kind: Kind | None, longest: int, limits: dict[str, Any]
+    source: str,
+    train: _Split,
+    test: _Split,
+    kind: Kind | None,
+    longest: int,
+    limits: dict[str, Any],
+    in_order: bool = False,
 ) -> tuple[Baskets, SparseSplit, SparseSplit]:
     """The kind and both splits as rows of it.
 
@@ -24,6 +30,7 @@ def as_baskets(
         train, test: of texts, or of rows of items.
         kind: that of a model; None: what the training split says.
         longest: the most items of a row; 0: all.
+        in_order: texts are rows of words in reading order, not of counts.
         limits: of words, arguments of `unsupjax.data.words.fit_words`.
 
     Raises:
@@ -31,9 +38,12 @@ def as_baskets(
     """
     if kind is not None and not isinstance(kind, Baskets):
         raise UserError(f"{source} holds baskets, and the model was trained on {kind.name}")
+    in_order = kind.in_order if kind else in_order
+    if in_order and (not isinstance(train, ArraySplit) or limits["ngrams"] != 1):
+        raise UserError(f"config.data.in_order=True is for texts, by single words (ngrams=1), not {source!r}")
     if isinstance(train, ArraySplit):
         names, how = (kind.names, kind.words) if kind else fit_words(source, list(train.x), **limits)
-        reader = Baskets(0, names, (), True, how)
+        reader = Baskets(0, names, (), not in_order, how, in_order=in_order)
         rows = [reader.rows(list(split.x)) for split in (train, test)]
     else:
         names, how = (kind.names, kind.words) if kind else _known(source, train, limits)
@@ -41,8 +51,8 @@ def as_baskets(
         number = np.array([place.get(name, -1) for name in train.names], np.int64)
         rows = [split.rows.renumbered(number) for split in (train, test)]
     length = kind.length if kind else longest or max(1, *(int(r.lengths.max()) for r in rows))
-    rows = [r.shortened(length) for r in rows]
-    kind = kind or fit_baskets(rows[0], names, length, how)
+    rows = [Baskets(length, (), in_order=in_order).shortened(r) for r in rows]
+    kind = kind or fit_baskets(rows[0], names, length, how, in_order)
     made = (
         SparseSplit(r, kind.names, length, kind.counted, s.y, getattr(s, "ids", None))
         for r, s in zip(rows, (train, test), strict=True)

@@ -1,0 +1,111 @@
+"""`topics`, `assign` and `similar` of a model of texts, its judge, and the page."""
+
+import csv
+import re
+
+import numpy as np
+import pytest
+
+import unsupjax
+from unsupjax.commands import main
+from unsupjax.commands.topic_page import place, topic_page
+from unsupjax.config import experiment
+from unsupjax.errors import UserError
+from unsupjax.run.fit import fit
+
+WORDS = {
+    "sea": ["ship", "sail", "harbour", "wave", "anchor", "captain"],
+    "kitchen": ["bread", "oven", "flour", "butter", "salt", "cook"],
+}
+
+
+def texts(n, seed):
+    rng = np.random.default_rng(seed)
+    kinds = [list(WORDS)[i % 2] for i in range(n)]
+    return [(" ".join(["the", *rng.choice(WORDS[kind], 8)]), kind) for kind in kinds]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("texts")
+    with (folder / "texts.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("text", "kind"), *texts(60, 0)])
+    data = {"source": f"bow:{folder / 'texts.csv'}", "text_column": "text", "label_column": "kind"}
+    data |= {"in_order": True, "stop_words": "english"}
+    method = {"name": "topic_clusters", "topics": 2, "words": 4, "candidates": 6, "dimensions": 6}
+    train = {"batch_size": 24, "steps": 6, "steps_per_call": 2, "log_every": 2}
+    judge = {"run": ("topics",), "topics": {"words": 4}}
+    results = fit(experiment(method=method, data=data, train=train, evaluate=judge), folder / "run")
+    assert results["purity"] == results["nmi"] == results["diversity"] == results["purity_train"] == 1
+    assert results["npmi_documents"] > 0 and results["npmi"] > 0 and results["topics_used"] == 2
+    assert {"npmi_nmf", "npmi_documents_nmf", "purity_nmf", "diversity_nmf"} <= set(results)
+    return folder / "run"
+
+
+@pytest.fixture
+def unsup(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        try:
+            main(list(map(str, arguments)))
+        except SystemExit as ended:
+            assert ended.code == 1
+            return capsys.readouterr().err
+        return capsys.readouterr().out
+
+    return call
+
+
+def test_topics_are_printed_with_their_words_and_documents(unsup, run):
+    said = unsup("topics", run, "--words=4", "--documents=2")
+    heads = re.findall(r"^topic \d \(30 documents, 50.0%\): (.*)$", said, re.M)
+    assert len(heads) == 2 and said.count("\n    ") == 4
+    for head in heads:
+        assert any(set(head.split(", ")) <= set(words) for words in WORDS.values())
+
+
+def test_new_texts_have_topics_and_unknown_words_are_said(unsup, run, tmp_path):
+    rows = [("body",), ("ship and captain",), ("bread from the oven",), ("quantum",), ("sail the wave",)]
+    with (tmp_path / "new.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    assert "4 examples" in unsup("assign", run, "new.csv", "--text_column=body", "--out=out.csv")
+    with (tmp_path / "out.csv").open() as file:
+        found = [int(row["cluster"]) for row in csv.DictReader(file)]
+    assert found[0] == found[3] != found[1] and min(found) >= 0
+    assert "1 documents have no word that the model knows" in unsup(
+        "topics", run, "new.csv", "--text_column=body"
+    )
+    model = unsupjax.load(run)
+    np.testing.assert_array_equal(model.assign(["ship and captain", "oven"]), found[:2])
+    assert len(model.topics(3)) == 2 and all(len(row) == 3 for row in model.topics(3))
+    assert re.match(r"[\d.]+  (sail|harbour|wave|anchor|captain)", unsup("similar", run, "ship", "--top=1"))
+    with pytest.raises(UserError, match="words=0"):
+        model.topics(0)
+
+
+def test_the_page_holds_all_that_it_needs(unsup, run, tmp_path):
+    assert "2 topics of 60 documents" in unsup("topics", run, "--html=page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert page.count("<circle") == 60 and not re.search(r"(src|href)=", page)
+    assert "is there already" in unsup("topics", run, "--html=page.html")
+    assert "2 topics" in unsup("topics", run, "--html=page.html", "--overwrite")
+
+
+def test_no_text_ends_the_script_of_a_page():
+    text = "</script><b>&"
+    page = topic_page(
+        "lead", [["<i>"]], np.array([2]), [[text]], np.array([0, -1]), np.ones((2, 1)), [text, text]
+    )
+    assert text not in page and page.count("</script>") == 2 and "&lt;i&gt;" in page
+
+
+def test_few_documents_have_places():
+    for n, k in ((1, 1), (2, 3), (5, 2), (30, 4)):
+        xy = place(np.random.default_rng(0).dirichlet(np.ones(k), n))
+        assert xy.shape == (n, 2) and xy.min() >= 0 and xy.max() <= 1
+
+
+def test_what_makes_no_sense_is_refused(unsup, run):
+    assert "--words=0 must" in unsup("topics", run, "--words=0")
+    assert "--overwrite is for what --html names" in unsup("topics", run, "--overwrite")
