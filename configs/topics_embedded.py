@@ -1,9 +1,10 @@
-"""Topics as points among word vectors, learnt by a variational autoencoder: of two neural topic models the better one.
+"""Topics as points among word vectors, learnt by a variational autoencoder.
 
     python train.py --config=configs/topics_embedded.py --config.data.source=bow:csv:texts.csv \\
         --config.data.text_column=text
 
-The config `topics_text` finds better topics in less time; this one learns them together with how documents mix them.
+It learns them together with how documents mix them. BBC news, 25 topics, three seeds: NPMI .199, diversity 1, purity 87.9 %
+of test texts; `topics_text` .234, 1 and 92.2 % in less time.
 """
 
 from unsupjax.config import experiment
