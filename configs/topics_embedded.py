@@ -3,8 +3,8 @@
     python train.py --config=configs/topics_embedded.py --config.data.source=bow:csv:texts.csv \\
         --config.data.text_column=text
 
-It learns them together with how documents mix them. BBC news, 25 topics, three seeds: NPMI .199, diversity 1, purity 87.9 %
-of test texts; `topics_text` .234, 1 and 92.2 % in less time.
+It learns them together with how documents mix them. BBC news, 25 topics, three seeds: NPMI .199, diversity 1, purity
+87.9 % of test texts; `topics_text` .234, 1 and 92.2 % in less time.
 """
 
 from unsupjax.config import experiment

@@ -3,8 +3,8 @@
     python train.py --config=configs/topics_prodlda.py --config.data.source=bow:csv:texts.csv \\
         --config.data.text_column=text
 
-It learns them together with how documents mix them. BBC news, 25 topics, one run: NPMI .137, diversity .64, purity 89.9 % of
-test texts; `topics_text` .234, 1 and 92.2 % in less time.
+It learns them together with how documents mix them. BBC news, 25 topics, one run: NPMI .137, diversity .64, purity
+89.9 % of test texts; `topics_text` .234, 1 and 92.2 % in less time.
 """
 
 from unsupjax.config import experiment

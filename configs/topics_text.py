@@ -6,9 +6,9 @@
 Then `unsupjax topics RUN --html=topics.html` shows them, and `unsupjax assign RUN texts.csv --text_column=text
 --out=topics.csv` gives new texts theirs. Without a source of your own, the docstrings of SciPy are divided.
 
-BBC news, 25 topics, five seeds, 35 seconds on a busy machine: NPMI 0.234, diversity 1, purity 92.2 % of test texts (NMF: 0.211,
-0.848 and 87.2 %). 20 newsgroups by date, 50 topics, four seeds, three minutes: 0.267, 1 and 57.9 % (NMF: 0.132, 0.806 and
-30.5 %).
+BBC news, 25 topics, five seeds, 35 seconds on a busy machine: NPMI 0.234, diversity 1, purity 92.2 % of test texts
+(NMF: 0.211, 0.848 and 87.2 %). 20 newsgroups by date, 50 topics, four seeds, three minutes: 0.267, 1 and 57.9 % (NMF:
+0.132, 0.806 and 30.5 %).
 """
 
 from unsupjax.config import experiment
