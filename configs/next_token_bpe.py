@@ -1,6 +1,11 @@
 """A small GPT over byte pairs, on the docstrings of the installed SciPy: English without a download.
 
-python train.py --config=configs/next_token_bpe.py
+    python train.py --config=configs/next_token_bpe.py
+
+Held-out documents, seed 0, SciPy 1.17.1, 400 steps: 1.118 bits a byte (validation loss 2.544, perplexity 12.7); gzip
+1.757, xz 1.385, bigrams 1.609. A 5-gram model with Kneser-Ney smoothing has 0.862: docstrings repeat each other word
+for word, and 400 steps, a pass and a tenth over the training documents, do not learn that by heart. 1,258 s of CPU
+time on cores shared with other work, a third of it for the evaluation.
 """
 
 from unsupjax.config import experiment
