@@ -209,3 +209,6 @@ def test_bytes_that_are_no_text(tmp_path):
     assert tokens.astype(np.uint8).tobytes() == content
     with pytest.raises(UserError, match=r"byte 3 .* is not UTF-8"):
         fit_tokens(9, tokenizers.fit("chars", ["caf\u00e9"], 0), "documents").prepare(["caf\udce9"])
+    (tmp_path / "l.txt").write_bytes(b"plain words\ncaf\xe9 au lait\n" * 9)
+    with pytest.raises(UserError, match=r"l.txt: byte 3 .* is not UTF-8: save the file in that encoding$"):
+        open_source(f"bow:lines:{tmp_path / 'l.txt'}")

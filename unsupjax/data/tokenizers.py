@@ -273,14 +273,16 @@ FITS = {"bytes": Bytes.fit, "chars": Characters.fit, "bpe": bpe, "wordpiece": wo
 TYPES = {"bytes": Bytes, "chars": Characters, "trained": Trained}
 
 
-def check_unicode(texts: Sequence[str], source: str = "the texts") -> None:
+def check_unicode(
+    texts: Sequence[str], source: str = "the texts", mend: str = ", or take config.data.tokenizer='bytes'"
+) -> None:
     """Raises the `UserError` of a byte that is not UTF-8, for which `errors="surrogateescape"` left a substitute."""
     for i, text in enumerate(texts):
         if found := _NO_UTF8.search(text):
             offset = len(text[: found.start()].encode(errors="surrogateescape"))
             raise UserError(
-                f"{source}: byte {offset} (from 0) of text {i} (from 0) is not UTF-8: save the file in that encoding, "
-                "or take config.data.tokenizer='bytes'"
+                f"{source}: byte {offset} (from 0) of text {i} (from 0) is not UTF-8: save the file in that encoding"
+                + mend
             )
 
 

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from unsupjax.data.bags import Rows, joined, unpadded
+from unsupjax.data.tokenizers import check_unicode
 from unsupjax.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -124,6 +125,7 @@ class Baskets(NamedTuple):
     def _of_texts(self, texts: Sequence[str]) -> Rows:
         from unsupjax.data.words import counter
 
+        check_unicode(texts, mend="")
         made = counter(**json.loads(self.words), vocabulary=list(self.names))
         if self.in_order:
             split, index = made.build_analyzer(), _numbers(self.names)

@@ -8,6 +8,7 @@ from unsupjax.data.bags import SparseSplit
 from unsupjax.data.kinds import Kind
 from unsupjax.data.kinds.baskets import Baskets, fit_baskets
 from unsupjax.data.splits import ArraySplit
+from unsupjax.data.tokenizers import check_unicode
 from unsupjax.data.words import fit_counts, fit_words
 from unsupjax.errors import UserError
 
@@ -42,6 +43,8 @@ def as_baskets(
     if in_order and (not isinstance(train, ArraySplit) or limits["ngrams"] != 1):
         raise UserError(f"config.data.in_order=True is for texts, by single words (ngrams=1), not {source!r}")
     if isinstance(train, ArraySplit):
+        for split in (train, test):
+            check_unicode(split.x, source, mend="")
         names, how = (kind.names, kind.words) if kind else fit_words(source, list(train.x), **limits)
         reader = Baskets(0, names, (), not in_order, how, in_order=in_order)
         rows = [reader.rows(list(split.x)) for split in (train, test)]
