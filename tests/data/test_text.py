@@ -200,6 +200,15 @@ def test_docstrings_are_always_there():
     assert len(source.train) + len(source.test) > 1500 and {"stats", "linalg"} <= set(source.label_names)
 
 
+@pytest.mark.parametrize("setting", [{"columns": "mixed"}, {"leave_out": ("b",)}, {"user_column": "b"}])
+def test_what_says_nothing_of_a_column_of_texts(tmp_path, setting):
+    (tmp_path / "t.csv").write_text("a,b\n" + "some words,1\n" * 9)
+    with pytest.raises(
+        UserError, match=f"config.data.{next(iter(setting))}=.* says nothing of a column of texts"
+    ):
+        open_source(f"csv:{tmp_path / 't.csv'}", text_column="a", **setting)
+
+
 def test_bytes_that_are_no_text(tmp_path):
     content = b"caf\xe9 " * 50
     (tmp_path / "t.txt").write_bytes(content)

@@ -263,9 +263,7 @@ def open_source(
         "leave_last": leave_last,
     }
     if text_column:  # of a table, whatever its other columns are
-        given = {
-            name: value for name, value in given.items() if name in ("label_column", "header", "delimiter")
-        }
+        given = _of_text_column(given)
     taken = options_of(form, given)
     # Where they are numbers already, they are told to the kind alone.
     if "categories" in inspect.signature(SOURCES[form]).parameters:
@@ -359,6 +357,19 @@ def source_of(text: str) -> str:
     raise UserError(
         f"{text} has no suffix that says what it holds; {nearest(suffix, SUFFIXES)}, pictures, or say it: csv:{text}"
     )
+
+
+def _of_text_column(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the settings that a column of texts takes; any other must have its default."""
+    usual = inspect.signature(open_source).parameters
+    taken = ("label_column", "header", "delimiter")
+    for name, value in given.items():
+        if name not in taken and value != usual[name].default:
+            raise UserError(
+                f"config.data.{name}={value!r} says nothing of a column of texts, which config.data.text_column names; "
+                "leave one out"
+            )
+    return {name: value for name, value in given.items() if name in taken}
 
 
 def _is_text(parts: Parts) -> bool:
