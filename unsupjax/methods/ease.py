@@ -64,6 +64,9 @@ def ease(
         examples: in an epoch.
         axis_name: the mapped device axis under `pmap` or `shard_map`.
 
+    Raises:
+        ValueError: an argument out of its range, or more than 50,000 items.
+
     Source: Steck, WWW 2019; dropout: Steck, NeurIPS 2020.
     """
     if regularization <= 0 or not 0 <= dropout < 1 or latent_dim < 1:

@@ -62,6 +62,9 @@ def ease_vae(
         axis_name: the mapped device axis under `pmap` or `shard_map`.
         dtype: compute dtype of the code layer; the modules carry their own.
 
+    Raises:
+        ValueError: an argument out of its range, or more than 50,000 items.
+
     Source: `ease`, `mult_vae`.
     """
     linear = ease(

@@ -52,6 +52,9 @@ def mult_vae(
         axis_name: the mapped device axis under `pmap` or `shard_map`.
         dtype: compute dtype of the code layer; the modules carry their own.
 
+    Raises:
+        ValueError: an argument out of its range.
+
     Source: Liang et al., "Variational autoencoders for collaborative filtering", WWW 2018.
     """
     if not 0 <= dropout < 1 or not 0 <= anneal <= 1:

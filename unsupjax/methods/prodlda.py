@@ -36,6 +36,9 @@ def prodlda(
         vocabulary: V, how many words there are.
         axis_name: the mapped device axis under `pmap` or `shard_map`.
 
+    Raises:
+        ValueError: an argument out of its range.
+
     Source: Srivastava and Sutton, "Autoencoding variational inference for topic models", ICLR 2017.
     """
 

@@ -82,6 +82,9 @@ def topic_clusters(
         examples: in an epoch.
         axis_name: the mapped device axis under `pmap` or `shard_map`.
 
+    Raises:
+        ValueError: an argument out of its range.
+
     Source: word vectors: Levy et al., TACL 2015; means: Arora et al., ICLR 2017; clusters of word vectors as topics:
     Sia et al., EMNLP 2020; class TF-IDF: Grootendorst, 2022.
     """
