@@ -1,12 +1,14 @@
 import os
 import pathlib
 import shutil
+import threading
 import warnings
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 
 from unsupjax.errors import UserError
@@ -74,6 +76,25 @@ def test_what_was_saved_comes_back(saved, tmp_path):
     assert isinstance(restored.state, State)
     assert jax.random.key_impl(restored.state.key) == jax.random.key_impl(jax.random.key(0))
     checkpoints.close()
+
+
+def test_what_is_written_is_what_was_passed_however_late(tmp_path, monkeypatch):
+    write, changed = ocp.JsonCheckpointHandler._save_fn, threading.Event()
+
+    async def late(*args):
+        changed.wait(30)
+        await write(*args)
+
+    monkeypatch.setattr(ocp.JsonCheckpointHandler, "_save_fn", late)
+    checkpoints = Checkpoints(tmp_path)
+    metrics, manifest = {"loss": 1.0}, {"position": {"epoch": 1}}
+    checkpoints.save(1, snapshot(state_at(1)), manifest, metrics)
+    metrics["loss"], manifest["position"]["epoch"] = 2.0, 2  # as a run goes on with its next step
+    changed.set()
+    checkpoints.close()
+    restored = Checkpoints(tmp_path, read_only=True).restore(ABSTRACT, ONE)
+    assert_is(restored, 1)
+    assert restored.manifest == {"position": {"epoch": 1}}
 
 
 def test_an_empty_folder_has_none(tmp_path):

@@ -87,7 +87,9 @@ def snapshot(state: Any) -> Snapshot:
 
 
 def _seal(content: dict) -> dict:
-    return {"content": content, "crc32": zlib.crc32(json.dumps(content, sort_keys=True).encode())}
+    text = json.dumps(content, sort_keys=True)
+    # A copy: orbax writes it in a thread, while the caller goes on to change what it passed.
+    return {"content": json.loads(text), "crc32": zlib.crc32(text.encode())}
 
 
 def _unseal(sealed: dict) -> dict:
