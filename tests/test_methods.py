@@ -187,11 +187,20 @@ CASES = {  # method, its networks if it has any, its arguments
         None,
         {"topics": 3, "dimensions": 6, "restarts": 2, "examples": 24, "kind": BASKETS, "rows": SOME_ROWS},
     ),
+    "word_contrast": (
+        methods.word_contrast,
+        lambda *_: (),
+        {"dimensions": 6, "vectors": "spelling", "kind": BASKETS, "rows": SOME_ROWS},
+    ),
+    "word_means": (methods.word_means, None, {"dimensions": 6, "kind": BASKETS, "rows": SOME_ROWS}),
     "vae-bernoulli": (methods.vae, DEEP, {"latent_dim": 4}),
     "vae-gaussian": (methods.vae, DEEP, {"latent_dim": 4, "likelihood": "gaussian", "beta": 0.5}),
 }
 TOPIC_METHODS = (methods.embedded_topics, methods.prodlda, methods.topic_clusters)
-BAG_METHODS = (methods.ease, methods.ease_vae, methods.mult_vae, *TOPIC_METHODS)
+BAG_METHODS = (
+    *(methods.ease, methods.ease_vae, methods.mult_vae, methods.word_contrast, methods.word_means),
+    *TOPIC_METHODS,
+)
 STEPS, BATCH = 4, 16
 
 

@@ -8,9 +8,11 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from unsupjax.data import tokenizers
+from unsupjax.data.kinds import Baskets
 from unsupjax.data.kinds.tokens import fit_tokens
+from unsupjax.data.words import fit_words
 from unsupjax.errors import UserError
-from unsupjax.evaluate import FIGURES, masked_accuracy, sentence_pairs, subject, text_baselines
+from unsupjax.evaluate import FIGURES, JUDGES, Facts, masked_accuracy, sentence_pairs, subject, text_baselines
 from unsupjax.methods.base import Filled, Method
 
 RNG = np.random.default_rng(0)
@@ -122,3 +124,27 @@ def test_pairs_of_sentences(texts, tmp_path):
             sentence_pairs(made, path=str(path))
     with pytest.raises(UserError, match="path is empty"):
         sentence_pairs(made)
+
+
+@pytest.mark.parametrize("counted", [True, False])
+def test_rows_of_words_are_texts_too(texts, tmp_path, counted):
+    _, train, test = texts
+    limits = {"ngrams": 1, "stop_words": "", "vocabulary": 0, "min_df": 1, "max_df": 1.0}
+    names, words = fit_words("bow:here", train, **limits)
+    kind = Baskets(8, names, counted=counted, words=words, in_order=not counted)
+    made = texts[0]
+    tokens = text_baselines(made, components=3)
+    eye = jnp.eye(kind.size + 1)
+    encode = lambda state, x: eye[x[..., 0] if counted else x].sum(1)[:, 1:]
+    rows = [(kind.prepare(x), y) for x, y in ((train, made.y_train), (test, made.y_test))]
+    bags = subject(Method(None, None, encode), None, jax.random.key(0), *rows)._replace(kind=kind)
+    assert text_baselines(bags, components=3)["tfidf_accuracy"] == tokens["tfidf_accuracy"]
+    shown = []
+    FIGURES["nearest_texts"].run(bags, shown.append, words=3, documents=2)
+    assert shown[0].texts[0].get_text().count("-> ") == 2
+    path = tmp_path / "pairs.tsv"
+    path.write_text("5\tapple pear\tpear apple\n3\tapple pear\tapple plum\n0\tapple\tnail screw\n")
+    assert sentence_pairs(bags, path=str(path))["spearman"] == pytest.approx(1)
+    users = Facts(kind._replace(words=""), 60, 30)
+    with pytest.raises(UserError, match="'sentence_pairs' needs texts, and this is baskets of none"):
+        JUDGES["sentence_pairs"].refuse("sentence_pairs", {"path": str(path)}, bags.method, users)

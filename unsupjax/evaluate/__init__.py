@@ -109,12 +109,10 @@ JUDGES = {
     "rank_me": Judge(rank_me),
     "ranking": Judge(ranking, ("recommend",), kinds=("baskets",), check=check_ranking),
     "reconstruction": Judge(reconstruction, ("decode",)),
-    "sentence_pairs": Judge(sentence_pairs, kinds=("tokens",), check=check_pairs),
+    "sentence_pairs": Judge(sentence_pairs, ("texts",), check=check_pairs),
     "som": Judge(som, ("map",)),
     "synthetic_table": Judge(synthetic_table, ("sample",), kinds=("table",), check=check_table),
-    "text_baselines": Judge(
-        text_baselines, ("labels", "train labels"), kinds=("tokens",), check=check_fractions
-    ),
+    "text_baselines": Judge(text_baselines, ("texts", "labels", "train labels"), check=check_fractions),
     "topics": Judge(topics, ("topics", "assign"), kinds=("baskets",), check=check_topics),
     "train_on_samples": Judge(
         train_on_samples,
@@ -134,7 +132,7 @@ FIGURES = {  # no name of an evaluator: both have their arguments in `config.eva
     "interpolations": Judge(interpolations, ("interpolate",)),
     "label_efficiency": Judge(label_efficiency, ("labels", "train labels")),
     "label_map": Judge(label_map, ("labels", "train labels", "map")),
-    "nearest_texts": Judge(nearest_texts, kinds=("tokens",)),
+    "nearest_texts": Judge(nearest_texts, ("texts",)),
     "pca": Judge(pca),
     "prototypes": Judge(prototypes, ("prototypes",)),
     "reconstructions": Judge(reconstructions, ("decode",)),

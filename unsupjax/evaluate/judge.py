@@ -42,7 +42,8 @@ class Judge(NamedTuple):
         run: `(subject, *, ...) -> dict[str, float]`, or for a figure `(subject, path, *, ...) -> None`; its
             keyword-only parameters are its hyperparameters.
         needs: what it cannot do without: "labels", of two classes in the test split, "train labels", of two classes in
-            the training split as well, "normal", to know which classes are, or an optional function of the method.
+            the training split as well, "normal", to know which classes are, "texts", data that are read as such, or
+            an optional function of the method.
         kinds: the kinds of data that it judges, by name; empty: any.
         check: `(arguments, facts)`, which raises a `UserError` for what can be refused before training.
     """
@@ -61,7 +62,9 @@ class Judge(NamedTuple):
                 f"data of the kind {' or '.join(self.kinds)}, and this is {kind.name} of shape {kind.shape}",
                 "choose such data",
             )
-        for need in set(self.needs) - OF_DATA:
+        if "texts" in self.needs:
+            require.reads(kind, name)
+        for need in set(self.needs) - OF_DATA - {"texts"}:
             require.conditional(method, name) if need == "conditional" else require.function(
                 method, need, name
             )

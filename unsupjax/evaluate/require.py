@@ -39,6 +39,28 @@ def normal(indices: tuple[int, ...] | None, names: Iterable, user: str) -> tuple
     return indices
 
 
+def reads(kind: Any, user: str) -> None:
+    """Refuses data that new texts cannot become."""
+    if kind.name != "tokens" and not getattr(kind, "words", ""):
+        raise missing(user, f"texts, and this is {kind.name} of none", "choose a source of texts")
+
+
+def texts(kind: Any, x: np.ndarray) -> np.ndarray:
+    """What examples of texts say, strings `[N]`: of rows of words, these words."""
+    found = kind.restore(np.asarray(x))
+    made = np.empty(len(found), object)
+    for i, text in enumerate(found):
+        counts = (
+            text.items()
+            if isinstance(text, Mapping)
+            else ()
+            if isinstance(text, str)
+            else ((w, 1) for w in text)
+        )
+        made[i] = text if isinstance(text, str) else " ".join(word for word, n in counts for _ in range(n))
+    return made
+
+
 def function(method: "Method", name: str, user: str) -> Callable:
     """The optional function `name` of the method (`"decode"`, `"sample"`, `"log_prob"`)."""
     fn = getattr(method, name)

@@ -34,6 +34,8 @@ from unsupjax.methods.table_gan import table_gan as table_gan
 from unsupjax.methods.topic_clusters import topic_clusters as topic_clusters
 from unsupjax.methods.vae import vae as vae
 from unsupjax.methods.vicreg import vicreg as vicreg
+from unsupjax.methods.word_contrast import word_contrast as word_contrast
+from unsupjax.methods.word_means import word_means as word_means
 
 METHODS = {
     "autoencoder": autoencoder,
@@ -65,6 +67,8 @@ METHODS = {
     "topic_clusters": topic_clusters,
     "vae": vae,
     "vicreg": vicreg,
+    "word_contrast": word_contrast,
+    "word_means": word_means,
 }
 
 UPDATES = {

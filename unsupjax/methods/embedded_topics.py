@@ -76,10 +76,10 @@ def embedded_topics(
     Source: Dieng et al., "Topic modeling in embedding spaces", TACL 2020; the transport: Wu et al., "Effective neural
     topic modeling with embedding clustering regularization", ICML 2023.
     """
-    if candidates < words or words < 1 or dimensions < 1 or window < 2 or transport < 0 or temperature <= 0:
+    if candidates < words or words < 1 or transport < 0 or temperature <= 0:
         raise ValueError(
-            f"{words=} and {dimensions=} must be at least 1, {candidates=} at least words, {window=} at least 2, "
-            f"{transport=} at least 0 and {temperature=} above 0"
+            f"{words=} must be at least 1, {candidates=} at least words, {transport=} at least 0 and {temperature=} "
+            "above 0"
         )
     found = corpus_words(rows, kind, dimensions, window, _SIF)
 

@@ -9,8 +9,8 @@ import numpy as np
 from unsupjax import topics as algorithms
 from unsupjax.methods.base import Method, Wants
 from unsupjax.methods.kmeans import KMeansState, kmeans
-from unsupjax.methods.parts.bags import dense, unit_rows
-from unsupjax.methods.parts.corpus_words import Words, corpus_words
+from unsupjax.methods.parts.bags import dense
+from unsupjax.methods.parts.corpus_words import Words, corpus_words, document_vectors
 from unsupjax.methods.parts.epochs import of_epoch, place
 from unsupjax.parallel.collectives import psum
 
@@ -88,11 +88,8 @@ def topic_clusters(
     Source: word vectors: Levy et al., TACL 2015; means: Arora et al., ICLR 2017; clusters of word vectors as topics:
     Sia et al., EMNLP 2020; class TF-IDF: Grootendorst, 2022.
     """
-    if topics < 1 or words < 1 or candidates < words or dimensions < 1 or window < 2 or sif <= 0:
-        raise ValueError(
-            f"{topics=}, {words=} and {dimensions=} must be at least 1, {candidates=} at least words, {window=} at "
-            f"least 2 and {sif=} above 0"
-        )
+    if topics < 1 or words < 1 or candidates < words:
+        raise ValueError(f"{topics=} and {words=} must be at least 1, and {candidates=} at least words")
     size = kind.size
     divided = kmeans(
         clusters=topics,
@@ -103,16 +100,11 @@ def topic_clusters(
         axis_name=axis_name,
     )
 
-    def embed(known: Words, bags: jax.Array):
-        heavy = jnp.where(bags > 0, 1 + jnp.log(jnp.maximum(bags, 1)), 0) * known.sif[None]
-        means = unit_rows(heavy @ known.vectors)
-        return unit_rows(means - (means @ known.common)[:, None] * known.common[None])
-
     found = corpus_words(rows, kind, dimensions, window, sif)
 
     def init(key, batch):
         known = Words(*map(jnp.asarray, found()))
-        clusters = divided.init(key, embed(known, dense(batch, size)))
+        clusters = divided.init(key, document_vectors(known, dense(batch, size)))
         zeros, false = jnp.zeros((topics, size)), jnp.array(False)
         centers = divided.prototypes(clusters)
         return TopicClustersState(
@@ -125,7 +117,7 @@ def topic_clusters(
 
     def step(state: TopicClustersState, x: jax.Array):
         bags = dense(x, size)
-        z = embed(state.words, bags)
+        z = document_vectors(state.words, bags)
         at = place(state.clusters.epoch, state.clusters.seen, len(x), examples, axis_name)
         now = of_epoch(at, len(x), axis_name)
         centers = divided.prototypes(state.clusters)
@@ -148,7 +140,7 @@ def topic_clusters(
         return jax.lax.cond(state.whole, lambda: state, began)
 
     def cosines(state, x):
-        return embed(state.words, dense(x, size)) @ state.centers.T
+        return document_vectors(state.words, dense(x, size)) @ state.centers.T
 
     def encode(state, x):
         return jax.nn.softmax(_SHARP * cosines(state, x), axis=1)

@@ -8,6 +8,7 @@ from unsupjax.topics.word_vectors import common_component as common_component
 from unsupjax.topics.word_vectors import cooccurrences as cooccurrences
 from unsupjax.topics.word_vectors import ppmi as ppmi
 from unsupjax.topics.word_vectors import sif_weights as sif_weights
+from unsupjax.topics.word_vectors import spelling_vectors as spelling_vectors
 from unsupjax.topics.word_vectors import word_vectors as word_vectors
 from unsupjax.topics.words import class_tfidf as class_tfidf
 from unsupjax.topics.words import coherent as coherent

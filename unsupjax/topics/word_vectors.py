@@ -1,5 +1,6 @@
 """Word vectors of a corpus of any size, from what stands beside what: positive PMI, factored."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,6 +38,44 @@ def word_vectors(
         u, s, _ = randomized_svd(matrix, rank, random_state=seed, n_iter=4)
         vectors[:, :rank] = u * np.sqrt(s)[None]
     return vectors
+
+
+def spelling_vectors(
+    words: Sequence[str], dimensions: int = 512, *, shortest: int = 3, longest: int = 5, seed: int = 0
+) -> np.ndarray:
+    r"""Vectors of words that are near where they are spelt alike: "dance" and "dancing", "color" and "colour".
+
+    A word is the set of its own name and of the pieces of `shortest` to `longest` characters that it and a blank at
+    either end hold, each times :math:`1 + \ln(V / \mathrm{df})` for the number of words that have it, of length 1. The
+    vectors :math:`U \Sigma` of the truncated singular value decomposition have these sets' inner products, about.
+
+    Args:
+        words: V of them, each another.
+        dimensions: D; of fewer words than that the rest is 0.
+        shortest, longest: characters of a piece.
+        seed: of the randomised decomposition.
+
+    Returns:
+        float32 `[V, D]`, rows of length 1.
+
+    Source: pieces of words: Bojanowski et al., "Enriching word vectors with subword information", TACL 2017.
+    """
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.utils.extmath import randomized_svd
+
+    def pieces(word: str) -> list[str]:
+        spelt = f" {word} "
+        sizes = range(shortest, longest + 1)
+        # The name is kept apart by its ends: "cat" the word is not "cat" the piece.
+        return [f"<{word}>"] + [spelt[i : i + n] for n in sizes for i in range(len(spelt) - n + 1)]
+
+    vectors = np.zeros((len(words), dimensions), np.float32)
+    made = TfidfVectorizer(analyzer=pieces, binary=True, smooth_idf=False, dtype=np.float32)
+    sets = made.fit_transform(words)
+    rank = min(dimensions, *sets.shape)
+    u, s, _ = randomized_svd(sets, rank, random_state=seed, n_iter=3)
+    vectors[:, :rank] = u * s
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
 
 
 def cooccurrences(starts: np.ndarray, items: np.ndarray, size: int, window: int) -> "sparse.csr_matrix":

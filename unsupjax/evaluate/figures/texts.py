@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from unsupjax.errors import UserError
+from unsupjax.evaluate import require
 from unsupjax.evaluate.figures import style
 from unsupjax.evaluate.subject import Subject, codes, random_subset
 
@@ -30,7 +31,7 @@ def nearest_texts(
     their mean, which all codes have in common.
 
     Args:
-        subject: what is shown; its data are tokens.
+        subject: what is shown; its data are texts.
         path: the PNG to write.
         words: how many words, drawn at random of the tenth that is most frequent.
         documents: how many test documents, drawn at random, each with the nearest other training document.
@@ -40,7 +41,7 @@ def nearest_texts(
     Raises:
         UserError: no training document has two words.
     """
-    train, test = (subject.kind.restore(np.asarray(x)) for x in (subject.x_train, subject.x_test))
+    train, test = (require.texts(subject.kind, x) for x in (subject.x_train, subject.x_test))
     counted = collections.Counter(word for text in train for word in _WORD.findall(text))
     known = [word for word, _ in counted.most_common(among)]
     if len(known) < 2:

@@ -25,7 +25,7 @@ def sentence_pairs(subject: Subject, *, path: str = "") -> dict[str, float]:
     the texts of the pairs.
 
     Args:
-        subject: what is judged; its data are tokens.
+        subject: what is judged; its data are texts.
         path: a file of delimited text with three columns: how alike, a text, another text; such as the STS benchmark's.
 
     Returns:

@@ -1,7 +1,5 @@
 """What counted words tell of the labels of texts: what a representation of texts is measured against."""
 
-import numpy as np
-
 from unsupjax.errors import UserError
 from unsupjax.evaluate import require
 from unsupjax.evaluate.representation.labelled import labelled, suffix
@@ -15,10 +13,10 @@ def text_baselines(
 
     A word's weight is :math:`(1 + \ln \mathrm{tf}) (1 + \ln \frac{1 + N}{1 + \mathrm{df}})`, rows have norm 1
     (scikit-learn's `TfidfVectorizer(sublinear_tf=True)`); counts, document frequencies and directions are of all
-    training texts, without labels. Texts are what the examples hold: their first L tokens.
+    training texts, without labels. Texts are what the examples hold: their first L tokens, or the words that count.
 
     Args:
-        subject: what is judged; its data are tokens.
+        subject: what is judged; its data are texts.
         fractions: of the training labels that are used; as of `fine_tune`, and of the same examples.
         c: inverse strength of the L2 penalty.
         components: of LSA, at most.
@@ -36,7 +34,7 @@ def text_baselines(
     from sklearn.linear_model import LogisticRegression
 
     y_train, y_test = (require.labels(y, "text_baselines") for y in (subject.y_train, subject.y_test))
-    texts = [subject.kind.restore(np.asarray(x)) for x in (subject.x_train, subject.x_test)]
+    texts = [require.texts(subject.kind, x) for x in (subject.x_train, subject.x_test)]
     vectorizer = TfidfVectorizer(sublinear_tf=True)
     try:
         spaces = {"tfidf": (vectorizer.fit_transform(texts[0]), vectorizer.transform(texts[1]))}
