@@ -193,6 +193,7 @@ CASES = {  # method, its networks if it has any, its arguments
         {"dimensions": 6, "vectors": "spelling", "kind": BASKETS, "rows": SOME_ROWS},
     ),
     "word_means": (methods.word_means, None, {"dimensions": 6, "kind": BASKETS, "rows": SOME_ROWS}),
+    "tsdae": (methods.tsdae, WORDS, {}),
     "vae-bernoulli": (methods.vae, DEEP, {"latent_dim": 4}),
     "vae-gaussian": (methods.vae, DEEP, {"latent_dim": 4, "likelihood": "gaussian", "beta": 0.5}),
 }
@@ -261,7 +262,7 @@ class Hashed:
         if CASES[case][0] in BAG_METHODS:
             pixels = self.value.reshape(STEPS, BATCH, 64)
             return np.where(pixels > 0.6, np.arange(1, 65), 0).astype(np.int32)
-        if CASES[case][0] not in (methods.next_token, methods.masked_tokens, methods.simcse):
+        if CASES[case][0] not in (methods.next_token, methods.masked_tokens, methods.simcse, methods.tsdae):
             return self.value
         tokens = (self.value.reshape(STEPS, BATCH, 64) * 16).astype(np.int32) + 2
         tokens[:, ::3, 50:], tokens[..., 0], tokens[..., 20] = 0, 1, 1

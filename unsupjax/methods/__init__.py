@@ -32,6 +32,7 @@ from unsupjax.methods.sparse import sparse as sparse
 from unsupjax.methods.table_gan import UPDATES as _OF_TABLE_GAN
 from unsupjax.methods.table_gan import table_gan as table_gan
 from unsupjax.methods.topic_clusters import topic_clusters as topic_clusters
+from unsupjax.methods.tsdae import tsdae as tsdae
 from unsupjax.methods.vae import vae as vae
 from unsupjax.methods.vicreg import vicreg as vicreg
 from unsupjax.methods.word_contrast import word_contrast as word_contrast
@@ -65,6 +66,7 @@ METHODS = {
     "sparse": sparse,
     "table_gan": table_gan,
     "topic_clusters": topic_clusters,
+    "tsdae": tsdae,
     "vae": vae,
     "vicreg": vicreg,
     "word_contrast": word_contrast,

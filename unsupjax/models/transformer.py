@@ -264,7 +264,11 @@ class Transformer(nn.Module):
             raise ValueError(f"{self.heads} heads do not divide a width of {self.width} into even parts")
 
     def __call__(
-        self, tokens: jax.Array, segments: jax.Array | None = None, train: bool = False
+        self,
+        tokens: jax.Array,
+        segments: jax.Array | None = None,
+        train: bool = False,
+        first: jax.Array | None = None,
     ) -> jax.Array:
         """Hidden states.
 
@@ -272,19 +276,21 @@ class Transformer(nn.Module):
             tokens: int32 `[B, T]`, T at most L.
             segments: int32 `[B, T]`: a token sees those of its own segment alone; None: all are of one.
             train: with dropout.
+            first: what stands in place of the embedding of each row's first token, `[B, width]`.
 
         Returns:
             float32 `[B, T, width]`.
         """
         mask = None if segments is None else (segments[:, None, :, None] == segments[:, None, None, :])
         at = jnp.arange(tokens.shape[1])[None]
-        x = self._embedded(tokens, at, train)
+        x = self._embedded(tokens, at, train, first)
         for block in self.blocks:
             x, _ = block(x, at, mask, self.causal, None, train)
         return self._final(x)
 
-    def _embedded(self, tokens: jax.Array, at: jax.Array, train: bool = False) -> jax.Array:
+    def _embedded(self, tokens: jax.Array, at: jax.Array, train: bool = False, first=None) -> jax.Array:
         x = self.embed(tokens)
+        x = x if first is None else x.at[:, 0].set(first.astype(x.dtype))
         if self.positions == "learned":
             x = x + self.places[at].astype(x.dtype)
         x = self.first(x) if self.post_norm else x
@@ -302,9 +308,9 @@ class Transformer(nn.Module):
         made = made.astype(jnp.float32)
         return made + jnp.expand_dims(self.shift, range(made.ndim - 1)) if self.transform else made
 
-    def both(self, tokens: jax.Array, segments: jax.Array | None = None, train: bool = False) -> jax.Array:
-        """Logits of every token, `[B, T, V]`."""
-        return self.logits(self(tokens, segments, train))
+    def both(self, tokens: jax.Array, *args, **options) -> jax.Array:
+        """Logits of every token, `[B, T, V]`; arguments as of a call."""
+        return self.logits(self(tokens, *args, **options))
 
     def prefill(self, tokens: jax.Array, lengths: jax.Array | None = None) -> Cache:
         """A cache that holds the first tokens.
