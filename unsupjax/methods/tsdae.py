@@ -57,17 +57,17 @@ def tsdae(
 
     def step(state: State, x: jax.Array):
         keys = example_keys(jax.random.fold_in(state.key, state.step), len(x), axis_name)
-        seen, real = jax.vmap(left)(keys, x), x[:, 1:] > START
+        documents = segments(x)
+        # What stands behind a row's first document does not see the vector.
+        seen, real = jax.vmap(left)(keys, x), (x > START)[:, 1:] & (documents == documents[:, :1])[:, 1:]
         share = jnp.maximum(pmean(real.mean(dtype=jnp.float32), axis_name), 1e-9)
         rngs = [{"dropout": jax.random.fold_in(state.key, 2 * state.step + i)} for i in range(2)]
         reads, writes = ({"train": True, "rngs": r} if network.dropout else {} for r in rngs)
 
         def loss(params):
-            z, shown = read(params, seen, **reads), x[:, :-1]
-            # One text a row: what it would say of others behind it is not asked.
-            logits = writer.apply(
-                {"params": params}, shown, segments(shown), first=z, method="both", **writes
-            )
+            z = read(params, seen, **reads)
+            options = {"segments": documents[:, :-1], "first": z, "method": "both"} | writes
+            logits = writer.apply({"params": params}, x[:, :-1], **options)
             log_p = jnp.take_along_axis(jax.nn.log_softmax(logits), x[:, 1:, None], axis=-1)[..., 0]
             return -jnp.where(real, log_p, 0).mean() / share, {}
 
