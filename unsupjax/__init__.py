@@ -1,6 +1,6 @@
 """Unsupervised and self-supervised deep learning as pure functions in JAX and Flax."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 _LAZY = ("load", "Model")  # of `unsupjax.model`, which is imported when they are asked for
 
 
