@@ -19,7 +19,7 @@ def word_contrast(
     tx: optax.GradientTransformation,
     *,
     dropped: float = 0.5,
-    temperature: float = 0.2,
+    temperature: float = 0.5,
     vectors: str = "context",
     dimensions: int = 200,
     window: int = 10,
