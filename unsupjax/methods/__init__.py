@@ -5,9 +5,11 @@ from unsupjax.methods.barlow_twins import barlow_twins as barlow_twins
 from unsupjax.methods.base import Method as Method
 from unsupjax.methods.base import State as State
 from unsupjax.methods.base import Wants as Wants
+from unsupjax.methods.blind_spot import blind_spot as blind_spot
 from unsupjax.methods.byol import byol as byol
 from unsupjax.methods.contractive import contractive as contractive
 from unsupjax.methods.dec import dec as dec
+from unsupjax.methods.denoiser import denoiser as denoiser
 from unsupjax.methods.denoising import denoising as denoising
 from unsupjax.methods.desom import desom as desom
 from unsupjax.methods.ease import ease as ease
@@ -38,9 +40,11 @@ from unsupjax.methods.vicreg import vicreg as vicreg
 METHODS = {
     "autoencoder": autoencoder,
     "barlow_twins": barlow_twins,
+    "blind_spot": blind_spot,
     "byol": byol,
     "contractive": contractive,
     "dec": dec,
+    "denoiser": denoiser,
     "denoising": denoising,
     "desom": desom,
     "ease": ease,
