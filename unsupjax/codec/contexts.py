@@ -46,8 +46,14 @@ class Layout(NamedTuple):
 
 @functools.lru_cache(maxsize=8)
 def layout(planes: int, hidden: int) -> Layout:
-    """The layout of pictures of 1 or 3 planes, with about so many hidden units."""
+    """The layout of pictures of 1 or 3 planes, with so many hidden units.
+
+    Raises:
+        ValueError: fewer units than groups.
+    """
     kept = KEPT[:1] + KEPT[1:] * (planes - 1)
+    if hidden < sum(map(len, _ENDS)):
+        raise ValueError(f"{hidden=} must be at least {sum(map(len, _ENDS))}, one for each group of coefficients")
     groups, ranks = [], []
     for plane, count in enumerate(kept):
         ends = _ENDS[min(plane, 1)]
@@ -66,8 +72,8 @@ def layout(planes: int, hidden: int) -> Layout:
         degrees.append(groups[index % len(groups)] + (not is_before))
         before.append(np.full(len(index), is_before))
     sizes = np.bincount(groups)
-    shares = np.sqrt(sizes) / np.sqrt(sizes).sum()
-    units = np.repeat(np.arange(len(sizes)), np.maximum(np.round(hidden * shares).astype(int), 4))
+    ends = np.round(np.cumsum(np.sqrt(sizes)) / np.sqrt(sizes).sum() * (hidden - len(sizes))).astype(int)
+    units = np.repeat(np.arange(len(sizes)), 1 + np.diff(ends, prepend=0))
     return Layout(groups, tuple(seen), np.concatenate(degrees), np.concatenate(before), units)
 
 
