@@ -1,6 +1,6 @@
 """A blind denoiser of photographs of any size, trained on clean ones of your own.
 
-    python train.py --config=configs/denoise_pictures.py --config.data.source=folder:PATH
+python train.py --config=configs/denoise_pictures.py --config.data.source=folder:PATH
 """
 
 from unsupjax.config import experiment

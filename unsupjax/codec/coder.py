@@ -10,8 +10,8 @@ import numpy as np
 
 from unsupjax.codec import contexts, tables
 from unsupjax.codec.contexts import BEFORE, Layout
+from unsupjax.codec.transform import ANCHORS
 
-ANCHORS = 9  # qualities at which gains and biases are learned; between them they are interpolated
 STEPS = 8  # qualities from one anchor to the next
 QUALITIES = range(STEPS * (ANCHORS - 1) + 1)
 MOST = 4095  # magnitude of a coefficient
@@ -248,7 +248,10 @@ class _Ahead:
         self.weights = net.hidden[here, self.units]
         self.last = net.outputs[self.units][:, columns]
         self.skipped = net.around[:, columns] * 16
-        self.base = hidden[:, : self.units.start] @ net.outputs[: self.units.start][:, columns] + net.output_bias[columns]
+        self.base = (
+            hidden[:, : self.units.start] @ net.outputs[: self.units.start][:, columns]
+            + net.output_bias[columns]
+        )
         self.columns = columns
         starts = np.cumsum([0] + [len(s) for s in order.seen])
         self.seen = [order.seen[k][here[starts[k] : starts[k + 1]]] for k in range(len(BEFORE))]

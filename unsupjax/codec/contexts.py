@@ -15,7 +15,12 @@ from unsupjax.codec.transform import frequencies
 
 BLOCK = 16
 KEPT = (256, 64)  # channels of the first plane and of each other one, lowest frequencies first
-BEFORE = ((0, -1), (-1, 0), (-1, -1), (-1, 1))  # blocks that are decoded before in the same group: row, column
+BEFORE = (
+    (0, -1),
+    (-1, 0),
+    (-1, -1),
+    (-1, 1),
+)  # blocks that are decoded before in the same group: row, column
 AFTER = ((0, 0), (0, 1), (1, 0), (1, -1), (1, 1))  # these, and the block itself, in earlier groups only
 _CORNERS = ((-1, -1), (-1, 1), (1, -1), (1, 1))
 _ENDS = ((0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 15, 18, 22, 30), (0, 1, 2, 3, 4, 6, 8, 30))  # diagonals
@@ -53,7 +58,9 @@ def layout(planes: int, hidden: int) -> Layout:
     """
     kept = KEPT[:1] + KEPT[1:] * (planes - 1)
     if hidden < sum(map(len, _ENDS)):
-        raise ValueError(f"{hidden=} must be at least {sum(map(len, _ENDS))}, one for each group of coefficients")
+        raise ValueError(
+            f"{hidden=} must be at least {sum(map(len, _ENDS))}, one for each group of coefficients"
+        )
     groups, ranks = [], []
     for plane, count in enumerate(kept):
         ends = _ENDS[min(plane, 1)]

@@ -16,7 +16,7 @@ import numpy as np
 
 from unsupjax.codec import coder, contexts, synthesis
 from unsupjax.codec.contexts import BLOCK, KEPT
-from unsupjax.codec.transform import analyse, cells_of
+from unsupjax.codec.transform import COARSEST, LAMBDA, SLOW, YCBCR, analyse, cells_of
 from unsupjax.errors import UserError
 
 MAGIC, VERSION = b"UJPC", 1
@@ -25,8 +25,6 @@ MOST_PIXELS = 2**26  # of a picture
 _HEADER = struct.Struct("<4sB8sIIBB")
 _LENGTHS = struct.Struct("<II")
 _STRIP = 2**12  # blocks, about
-YCBCR = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
-LAMBDA = 7.5  # bits a squared error of step^2 is worth
 _ROUNDS = 2  # of weighing alternatives
 _THRIFT = 1.15  # what a bit counts for there: larger numbers also make what comes behind them look larger
 
@@ -102,11 +100,16 @@ class Codec:
     def _header(self, content: bytes, name: str) -> tuple[int, int, int, int]:
         if content[: len(MAGIC)] != MAGIC:
             raise UserError(f"{name} is no picture that `compress` wrote; give files of the suffix {SUFFIX}")
-        if len(content) < _HEADER.size + 4 or zlib.crc32(content[:-4]) != struct.unpack("<I", content[-4:])[0]:
+        if (
+            len(content) < _HEADER.size + 4
+            or zlib.crc32(content[:-4]) != struct.unpack("<I", content[-4:])[0]
+        ):
             raise UserError(f"{name} is damaged: its checksum is not that of its content; take another copy")
         _, version, model, width, height, planes, quality = _HEADER.unpack_from(content)
         if version != VERSION:
-            raise UserError(f"{name} is of version {version}, and this reads {VERSION}; use the release that wrote it")
+            raise UserError(
+                f"{name} is of version {version}, and this reads {VERSION}; use the release that wrote it"
+            )
         if model != self.fingerprint:
             raise UserError(
                 f"{name} was compressed by the model {model.hex()}, and this is {self.fingerprint.hex()}; give the run "
@@ -122,13 +125,17 @@ class Codec:
 
     def _check(self, x: np.ndarray, quality: int) -> None:
         if quality not in coder.QUALITIES:
-            raise UserError(f"quality={quality!r} must be a whole number from 0 (small) to {coder.QUALITIES[-1]} (good)")
+            raise UserError(
+                f"quality={quality!r} must be a whole number from 0 (small) to {coder.QUALITIES[-1]} (good)"
+            )
         if x.dtype != np.uint8:
             raise UserError(f"the picture is {x.dtype}, and the codec takes 8 bits (uint8); convert it to 8")
         if x.ndim != 3 or x.shape[2] not in (1, 3) or not x.size:
             raise UserError(f"the picture is of shape {x.shape}; give [H, W], [H, W, 1] or [H, W, 3]")
         if x.shape[2] > self.planes:
-            raise UserError("the picture has colours, and the model was trained on grey ones; convert it to grey")
+            raise UserError(
+                "the picture has colours, and the model was trained on grey ones; convert it to grey"
+            )
         if x.shape[0] * x.shape[1] > MOST_PIXELS:
             raise UserError(f"the picture has more than {MOST_PIXELS:,} pixels; cut it")
 
@@ -141,12 +148,12 @@ class Codec:
         steps, weights, y = self._decoder(planes, quality).steps / 2**10, [], []
         for i in range(planes):
             kind = "luma" if i == 0 else "chroma"
-            matrix = self.params[f"analysis_{kind}"] / np.float32(synthesis.SLOW)
+            matrix = self.params[f"analysis_{kind}"] / np.float32(SLOW)
             y.append(analyse(cells_of(x[None, ..., i], BLOCK), matrix)[0])
-            weights.append(np.square(self.params[f"synthesis_{kind}"] / synthesis.SLOW).sum(axis=(0, 2)))
+            weights.append(np.square(self.params[f"synthesis_{kind}"] / SLOW).sum(axis=(0, 2)))
         y = np.concatenate(y, axis=-1) / steps
         y = np.clip(y, 1 - coder.MOST, coder.MOST - 1)
-        coarse = synthesis.COARSEST * 2.0 ** (-quality / coder.STEPS / 2)
+        coarse = COARSEST * 2.0 ** (-quality / coder.STEPS / 2)
         worth = LAMBDA / coarse**2 * np.concatenate(weights) * steps**2 / _THRIFT
         return self._weighed(y, worth, quality)
 
@@ -161,7 +168,9 @@ class Codec:
                 location, scale = (p[..., : y.shape[-1]] for p in coder.predictions(net, known))
                 best = np.full(near.shape, np.inf)
                 for tried in (near, near - np.sign(near)):
-                    cost = worth * np.square(y[rows] - tried) - np.log2(_likelihood(tried, location, scale, mixture))
+                    cost = worth * np.square(y[rows] - tried) - np.log2(
+                        _likelihood(tried, location, scale, mixture)
+                    )
                     q[rows] = np.where(cost < best, tried, q[rows])
                     best = np.minimum(best, cost)
         return q.astype(np.int64)

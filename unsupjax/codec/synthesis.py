@@ -11,11 +11,8 @@ import numpy as np
 from unsupjax.codec import tables
 from unsupjax.codec.coder import STEPS, integers, interpolated
 from unsupjax.codec.contexts import BLOCK, KEPT
-from unsupjax.codec.transform import synthesise
+from unsupjax.codec.transform import COARSEST, RGB, SLOW, synthesise
 
-COARSEST = 64.0  # the step of quality 0, in grey levels; half of it every second anchor
-SLOW = 10.0  # transforms are stored as so many times themselves, which slows their learning
-RGB = np.array([[1.0, 0.0, 1.402], [1.0, -0.344136, -0.714136], [1.0, 1.772, 0.0]])
 _PIECE = 2**14  # places of a convolution at once
 _BOUND = 2.0**24
 _STRIP = 64  # rows of blocks at once
@@ -47,7 +44,9 @@ def decoder(params: dict, planes: int, quality: int) -> Decoder:
     kernels = []
     for i, layer in enumerate(params["filters"]):
         kernel = np.asarray(layer["kernel"], np.float64)
-        kernels.append((integers(kernel.reshape(-1, kernel.shape[-1]), 2**12), integers(layer["bias"], 2**20)))
+        kernels.append(
+            (integers(kernel.reshape(-1, kernel.shape[-1]), 2**12), integers(layer["bias"], 2**20))
+        )
     return Decoder(
         np.array([float(round(tables.exp(g) * coarse * 2**10)) for g in gains]),
         tuple(integers(np.asarray(params[f"synthesis_{n}"], np.float64) / SLOW, 2**14) for n in names),

@@ -38,7 +38,9 @@ def shift_of(level: np.ndarray) -> np.ndarray:
 def row_of(level: np.ndarray, fraction: np.ndarray) -> np.ndarray:
     """The row of `tables`; `fraction` in -4..3 eighths."""
     whole = level <= WIDEST
-    return np.where(whole, level * FRACTIONS + fraction + FRACTIONS // 2, WIDEST * (FRACTIONS - 1) + FRACTIONS - 1 + level)
+    return np.where(
+        whole, level * FRACTIONS + fraction + FRACTIONS // 2, WIDEST * (FRACTIONS - 1) + FRACTIONS - 1 + level
+    )
 
 
 @functools.lru_cache(maxsize=8)

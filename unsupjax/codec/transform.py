@@ -2,6 +2,13 @@
 
 import numpy as np
 
+COARSEST = 64.0  # the step of quality 0, in grey levels
+ANCHORS = 9  # qualities at which gains and biases are learned, the step half of it every second one
+SLOW = 10.0  # transforms are stored as so many times themselves, which slows their learning
+LAMBDA = 7.5  # bits a squared error of step^2 is worth
+YCBCR = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
+RGB = np.array([[1.0, 0.0, 1.402], [1.0, -0.344136, -0.714136], [1.0, 1.772, 0.0]])
+
 
 def dct(n: int) -> np.ndarray:
     """The orthonormal DCT-II, a row a frequency, `[n, n]`."""

@@ -42,7 +42,9 @@ def cut(source: str, split: Split, size: int) -> ArraySplit:
         made.append(found)
         labels += [label] * len(found)
     if small:
-        logger.warning("%s: %d of %d pictures are smaller than a tile and left out", source, small, len(split))
+        logger.warning(
+            "%s: %d of %d pictures are smaller than a tile and left out", source, small, len(split)
+        )
     if not labels:
         raise UserError(
             f"{source}: no picture of a split has room for a tile; choose a smaller config.data.tile={size}"

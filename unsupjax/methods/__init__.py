@@ -7,6 +7,7 @@ from unsupjax.methods.base import State as State
 from unsupjax.methods.base import Wants as Wants
 from unsupjax.methods.blind_spot import blind_spot as blind_spot
 from unsupjax.methods.byol import byol as byol
+from unsupjax.methods.codec import codec as codec
 from unsupjax.methods.contractive import contractive as contractive
 from unsupjax.methods.dec import dec as dec
 from unsupjax.methods.denoiser import denoiser as denoiser
@@ -42,6 +43,7 @@ METHODS = {
     "barlow_twins": barlow_twins,
     "blind_spot": blind_spot,
     "byol": byol,
+    "codec": codec,
     "contractive": contractive,
     "dec": dec,
     "denoiser": denoiser,

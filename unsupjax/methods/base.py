@@ -108,6 +108,7 @@ class Method(NamedTuple):
             first, given those before it, and whether it is a token and no padding.
         denoise: `(State, x) -> x`, an example without its noise, for methods that learn to take it away.
         restore: a `Restorer`, for those of them that take pictures of any size.
+        codec: `(State) -> unsupjax.codec.files.Codec`, on the host, for methods that compress pictures into files.
         fill: `(State, key, x) -> Filled`, each example with a random part hidden and predicted from the rest, for
             methods that learn to; the part of example i follows from `fold_in(key, i)`.
         recommend: `(State, x) -> [B, V]`, a score of every item for each row of items, higher is better, those it has
@@ -135,6 +136,7 @@ class Method(NamedTuple):
     token_log_prob: Callable | None = None
     denoise: Callable | None = None
     restore: Restorer | None = None
+    codec: Callable | None = None
     fill: Callable | None = None
     recommend: Callable | None = None
     items: Callable | None = None

@@ -7,7 +7,20 @@ import optax
 
 from unsupjax.codec import contexts
 from unsupjax.codec.contexts import BLOCK, KEPT, Layout
-from unsupjax.codec.transform import analyse, by_cells, cells_of, lapped_blocks, synthesise
+from unsupjax.codec.files import Codec
+from unsupjax.codec.transform import (
+    ANCHORS,
+    COARSEST,
+    LAMBDA,
+    RGB,
+    SLOW,
+    YCBCR,
+    analyse,
+    by_cells,
+    cells_of,
+    lapped_blocks,
+    synthesise,
+)
 from unsupjax.methods.base import Method, Wants, update
 from unsupjax.methods.parts.restoring import AveragedState, averaged, check_average, cropped
 from unsupjax.methods.parts.teacher import copied
@@ -15,14 +28,8 @@ from unsupjax.models.convolve import convolve
 from unsupjax.models.restorers import shuffle, unshuffle
 from unsupjax.parallel.collectives import example_keys
 
-ANCHORS = 9  # qualities at which gains and biases are learned; between them they are interpolated
-COARSEST = 64.0  # the step of quality 0, in grey levels; half of it every second anchor
 DEADZONE = 0.15  # magnitudes are rounded up from 0.5 and this
-LAMBDA = 7.5  # bits a squared error of step^2 is worth
-SLOW = 10.0  # transforms learn this many times slower than the rest
 LEAST = 1e-7  # probability, which an escape has at least
-YCBCR = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
-RGB = np.array([[1.0, 0.0, 1.402], [1.0, -0.344136, -0.714136], [1.0, 1.772, 0.0]])
 
 
 def codec(
@@ -67,7 +74,9 @@ def codec(
     if shape[-1] not in (1, 3):
         raise ValueError(f"pictures have 1 or 3 channels, not {shape[-1]}")
     if crop < BLOCK or crop % BLOCK or min(hidden, filters, filter_layers - 1) < 1:
-        raise ValueError(f"{crop=} must be a multiple of {BLOCK}, {hidden=} and {filters=} at least 1, {filter_layers=} 2")
+        raise ValueError(
+            f"{crop=} must be a multiple of {BLOCK}, {hidden=} and {filters=} at least 1, {filter_layers=} 2"
+        )
     check_average(ema)
     planes = shape[-1]
     order = contexts.layout(planes, hidden)
@@ -98,7 +107,10 @@ def codec(
         t = jnp.full(len(x), (ANCHORS - 1) / 2)
         return jnp.log1p(jnp.abs(coefficients(state.average, x[:, :h, :w] * 255, t))).mean(axis=(1, 2))
 
-    return Method(init, step, encode, wants=Wants(kinds=("images",)))
+    def coder(state: AveragedState):
+        return Codec(jax.tree.map(np.array, state.average), planes)
+
+    return Method(init, step, encode, codec=coder, wants=Wants(kinds=("images",)))
 
 
 def coarseness(t: jax.Array) -> jax.Array:
@@ -123,7 +135,11 @@ def steps_of(params: dict, t: jax.Array) -> jax.Array:
 
 
 def _transformed(params, x):
-    planes = x - 128 if x.shape[-1] == 1 else x @ jnp.asarray(YCBCR.T, x.dtype) - jnp.array([128.0, 0, 0])[None, None]
+    planes = (
+        x - 128
+        if x.shape[-1] == 1
+        else x @ jnp.asarray(YCBCR.T, x.dtype) - jnp.array([128.0, 0, 0])[None, None]
+    )
     matrix = lambda i: params["analysis_luma" if i == 0 else "analysis_chroma"] / SLOW
     return jnp.concatenate(
         [analyse(cells_of(planes[..., i], BLOCK), matrix(i)) for i in range(x.shape[-1])], axis=-1
@@ -165,7 +181,11 @@ def predicted(params: dict, q: jax.Array, t: jax.Array, order: Layout) -> tuple[
     around = contexts.neighbours_of(levels, jnp)
     skip = (around * params["around"][:, None, None, None]).sum(axis=0)
     c = order.channels
-    scale = hidden @ (params["scale"] * second) + skip[..., :c] + at_anchor(params["scale_bias"], t)[:, None, None]
+    scale = (
+        hidden @ (params["scale"] * second)
+        + skip[..., :c]
+        + at_anchor(params["scale_bias"], t)[:, None, None]
+    )
     location = hidden @ (params["location"] * second) + skip[..., c:]
     return location, scale
 
@@ -226,7 +246,9 @@ def _start(key, x, order, filters, filter_layers):
 def nn_kernels(keys, widths):
     """Of 3x3 convolutions; the last is 0."""
     pairs = list(zip(widths[:-1], widths[1:], strict=True))
-    made = [jax.random.normal(k, (3, 3, *p)) * (2 / (9 * p[0])) ** 0.5 for k, p in zip(keys, pairs, strict=False)]
+    made = [
+        jax.random.normal(k, (3, 3, *p)) * (2 / (9 * p[0])) ** 0.5 for k, p in zip(keys, pairs, strict=False)
+    ]
     return [*made[:-1], 0 * made[-1]]
 
 

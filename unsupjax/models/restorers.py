@@ -51,7 +51,9 @@ class UNet(nn.Module):
     def margin(self) -> int:
         """No pixel of the output depends on inputs that are further away, a multiple of `multiple`."""
         deepest = len(self.features) - 1
-        convs = [2 * self.blocks * (1 if i == deepest else 2) + (2 if i == 0 else 0) for i in range(deepest + 1)]
+        convs = [
+            2 * self.blocks * (1 if i == deepest else 2) + (2 if i == 0 else 0) for i in range(deepest + 1)
+        ]
         reach = sum(n * 2 ** (i + 1) for i, n in enumerate(convs)) + self.multiple - 1
         return -(-reach // self.multiple) * self.multiple
 
@@ -68,7 +70,9 @@ class UNet(nn.Module):
         self.sow("intermediates", "deepest", h)
         for n in reversed(self.features[:-1]):
             h = self._blocks(conv, n, shuffle(conv(4 * n, 1)(h)) + kept.pop())
-        return shuffle(Conv(4 * channels, use_bias=False, kernel_init=nn.initializers.zeros, dtype=self.dtype)(h))
+        return shuffle(
+            Conv(4 * channels, use_bias=False, kernel_init=nn.initializers.zeros, dtype=self.dtype)(h)
+        )
 
     def _blocks(self, conv, n: int, h: jax.Array) -> jax.Array:
         for _ in range(self.blocks):

@@ -22,7 +22,5 @@ def noise_level(x: ArrayLike):
     Source: Immerkaer, "Fast noise variance estimation", 1996; its mean of absolute values is a median here.
     """
     height, width = x.shape[1] - 2, x.shape[2] - 2
-    taps = [
-        m * x[:, i : i + height, j : j + width] for i, row in enumerate(_MASK) for j, m in enumerate(row)
-    ]
+    taps = [m * x[:, i : i + height, j : j + width] for i, row in enumerate(_MASK) for j, m in enumerate(row)]
     return jnp.median(jnp.abs(sum(taps)), axis=(1, 2, 3)) / (6 * _OF_NORMAL)

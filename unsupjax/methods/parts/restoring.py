@@ -23,7 +23,9 @@ class AveragedState(NamedTuple):
     average: Any
 
 
-def started(network: nn.Module, key: jax.Array, x: jax.Array, tx: optax.GradientTransformation) -> AveragedState:
+def started(
+    network: nn.Module, key: jax.Array, x: jax.Array, tx: optax.GradientTransformation
+) -> AveragedState:
     """At step 0."""
     params = network.init(jax.random.fold_in(key, 0), x)["params"]
     return AveragedState(jnp.zeros((), jnp.int32), key, params, tx.init(params), copied(params))
@@ -64,7 +66,9 @@ def multiple_of(size: int, network: nn.Module) -> int:
         ValueError: one that the network does not take.
     """
     if size < 1 or size % network.multiple:
-        raise ValueError(f"crop={size} must be a multiple of {network.multiple}, as the network takes pictures")
+        raise ValueError(
+            f"crop={size} must be a multiple of {network.multiple}, as the network takes pictures"
+        )
     return size
 
 
