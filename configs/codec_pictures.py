@@ -1,8 +1,8 @@
 """A codec of photographs for all qualities, learned from your own.
 
-    python train.py --config=configs/codec_pictures.py --config.data.source=folder:PATH
-    unsupjax compress RUN PICTURES --out=FOLDER --quality=32
-    unsupjax decompress RUN FOLDER --out=PICTURES
+python train.py --config=configs/codec_pictures.py --config.data.source=folder:PATH
+unsupjax compress RUN PICTURES --out=FOLDER --quality=32
+unsupjax decompress RUN FOLDER --out=PICTURES
 """
 
 from unsupjax.config import experiment

@@ -225,8 +225,8 @@ def experiment(
             transformers and convolutional networks are up to twice as fast, small dense networks slower.
         profile_steps: "FIRST:LAST" writes a trace of the steps from FIRST up to LAST into the run's `profile/`.
         **sections: of `SLOTS`, those that the method takes (`sections_of`): encoder, decoder, projector, predictor,
-            generator, discriminator, restorer, augment, optimizer, generator_optimizer, discriminator_optimizer, schedule; each
-            `{"name": ..., **arguments of that factory}`. An optimizer also takes `learning_rate` and the arguments of
+            generator, discriminator, restorer, augment, optimizer, generator_optimizer, discriminator_optimizer,
+            schedule; each `{"name": ..., **arguments of that factory}`. An optimizer also takes `learning_rate` and the arguments of
             `unsupjax.optimizers.wrap`. The schedule is of all optimizers.
 
     Raises:

@@ -94,10 +94,10 @@ class Model:
 
     It has those of `encode`, `decode`, `reconstruct`, `denoise`, `compress`, `decompress`, `fill`, `score`, `assign`,
     `sample`, `interpolate`, `log_prob`, `prototypes`, `map`, `generate`, `recommend`, `similar` and `topics` that its
-    method has (`abilities`), and refuses the others. They take what a user has: pictures as they are in files (uint8 `[N, H, W, C]`), a DataFrame
-    or a dict of columns by their names, arrays, texts, lists of items; any number of them. Inputs go through in batches
-    of one size, the last one filled up: each function is compiled once. Results are numpy arrays, and tables are
-    DataFrames where DataFrames came in, else dicts of columns.
+    method has (`abilities`), and refuses the others. They take what a user has: pictures as they are in files (uint8
+    `[N, H, W, C]`), a DataFrame or a dict of columns by their names, arrays, texts, lists of items; any number of them.
+    Inputs go through in batches of one size, the last one filled up: each function is compiled once. Results are numpy
+    arrays, and tables are DataFrames where DataFrames came in, else dicts of columns.
 
     Attributes:
         folder: of the run.
@@ -209,7 +209,7 @@ class Model:
         return self.codec.compress(picture, quality)
 
     def decompress(self, content: bytes) -> np.ndarray:
-        """The picture, uint8 `[H, W, C]`, of what `compress` of the same model gave; the same pixels on every machine."""
+        """The picture, uint8 `[H, W, C]`, of what `compress` of the same model gave; the same on every machine."""
         return self.codec.decompress(content)
 
     @functools.cached_property

@@ -126,7 +126,7 @@ class Codec:
     def _check(self, x: np.ndarray, quality: int) -> None:
         if quality not in coder.QUALITIES:
             raise UserError(
-                f"quality={quality!r} must be a whole number from 0 (small) to {coder.QUALITIES[-1]} (good)"
+                f"{quality=} must be a whole number from 0 (small) to {coder.QUALITIES[-1]} (good)"
             )
         if x.dtype != np.uint8:
             raise UserError(f"the picture is {x.dtype}, and the codec takes 8 bits (uint8); convert it to 8")

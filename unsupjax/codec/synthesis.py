@@ -42,7 +42,7 @@ def decoder(params: dict, planes: int, quality: int) -> Decoder:
     gains = interpolated(params["gains"], quality)[:channels]
     names = ("luma", "chroma", "chroma")[:planes]
     kernels = []
-    for i, layer in enumerate(params["filters"]):
+    for layer in params["filters"]:
         kernel = np.asarray(layer["kernel"], np.float64)
         kernels.append(
             (integers(kernel.reshape(-1, kernel.shape[-1]), 2**12), integers(layer["bias"], 2**20))

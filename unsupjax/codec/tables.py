@@ -5,6 +5,7 @@ Exponentials come from `decimal`, whose `exp` and `ln` are correctly rounded: no
 
 import decimal
 import functools
+import itertools
 from decimal import Decimal
 
 import numpy as np
@@ -64,7 +65,7 @@ def tables(logit: float, stretch: float) -> np.ndarray:
                     for a in range(-MOST, MOST + 2)
                 ]
                 cdf = [_cdf(e - Decimal(fraction) / FRACTIONS, scales) for e in edges]
-                rows.append(_counts([b - a for a, b in zip(cdf[:-1], cdf[1:], strict=True)]))
+                rows.append(_counts([b - a for a, b in itertools.pairwise(cdf)]))
     return np.array(rows, np.int64)
 
 

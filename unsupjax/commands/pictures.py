@@ -54,8 +54,8 @@ def denoise(model: Model, options: argparse.Namespace) -> None:
             made = _of(path, model.denoise, [x])[0]
             file.write({"file": [name]}, "x", made[None])
             if min(x.shape[:2]) > 2:
-                level = float(noise_level(x[None].astype(np.float32))[0])
-                print(f"{name}: {x.shape[1]}x{x.shape[0]}, {x.dtype}, noise of about {level:.1f} grey levels")
+                level = float(noise_level((x[None] * (255 / np.iinfo(x.dtype).max)).astype(np.float32))[0])
+                print(f"{name}: {x.shape[1]}x{x.shape[0]}, {x.dtype}, noise of about {level:.1f} of 255")
             count += 1
     print(f"{options.out}: {count} pictures")
 
@@ -93,8 +93,8 @@ def _compress(model: Model, paths: dict[str, str], options: argparse.Namespace) 
                 f"PSNR {_psnr(error):.2f} dB"
             )
     print(
-        f"{options.out}: {len(errors)} pictures, {files[0]:,} -> {files[1]:,} bytes, {8 * files[1] / pixels:.3f} bits a "
-        f"pixel, mean PSNR {np.mean([_psnr(e) for e in errors]):.2f} dB, {time.monotonic() - start:.1f} s"
+        f"{options.out}: {len(errors)} pictures, {files[0]:,} -> {files[1]:,} bytes, {8 * files[1] / pixels:.3f} "
+        f"bits a pixel, mean PSNR {np.mean([_psnr(e) for e in errors]):.2f} dB, {time.monotonic() - start:.1f} s"
     )
 
 

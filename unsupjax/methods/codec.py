@@ -1,5 +1,7 @@
 """A codec of pictures: a learned transform, and a learned model of its coefficients."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -245,7 +247,7 @@ def _start(key, x, order, filters, filter_layers):
 
 def nn_kernels(keys, widths):
     """Of 3x3 convolutions; the last is 0."""
-    pairs = list(zip(widths[:-1], widths[1:], strict=True))
+    pairs = list(itertools.pairwise(widths))
     made = [
         jax.random.normal(k, (3, 3, *p)) * (2 / (9 * p[0])) ** 0.5 for k, p in zip(keys, pairs, strict=False)
     ]
