@@ -226,8 +226,8 @@ def experiment(
         profile_steps: "FIRST:LAST" writes a trace of the steps from FIRST up to LAST into the run's `profile/`.
         **sections: of `SLOTS`, those that the method takes (`sections_of`): encoder, decoder, projector, predictor,
             generator, discriminator, restorer, augment, optimizer, generator_optimizer, discriminator_optimizer,
-            schedule; each `{"name": ..., **arguments of that factory}`. An optimizer also takes `learning_rate` and the arguments of
-            `unsupjax.optimizers.wrap`. The schedule is of all optimizers.
+            schedule; each `{"name": ..., **arguments of that factory}`. An optimizer also takes `learning_rate` and the
+            arguments of `unsupjax.optimizers.wrap`. The schedule is of all optimizers.
 
     Raises:
         UserError: a name or field that does not exist, with the nearest that does; a value of another type; a section
