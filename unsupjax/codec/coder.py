@@ -76,13 +76,13 @@ def levels_of(q: np.ndarray) -> np.ndarray:
     return np.concatenate([magnitude, magnitude * np.sign(q)], axis=-1)
 
 
-def _outputs(net: Whole, q: np.ndarray) -> np.ndarray:
-    """All outputs `[h, w, 2 C]` where all coefficients are known."""
-    levels = levels_of(q)
+def _outputs(net: Whole, q: np.ndarray, dtype=np.float64) -> np.ndarray:
+    """All outputs `[h, w, 2 C]` where all coefficients are known; exact in float64, and about right in float32."""
+    levels = levels_of(q).astype(dtype)
     inputs = contexts.inputs_of(levels, net.order)
-    hidden = _activated(inputs @ net.hidden + net.hidden_bias)
-    skip = (contexts.neighbours_of(levels) * net.around[:, None, None]).sum(axis=0)
-    return hidden @ net.outputs + skip * 16 + net.output_bias
+    hidden = _activated(inputs @ net.hidden.astype(dtype) + net.hidden_bias.astype(dtype))
+    skip = (contexts.neighbours_of(levels) * net.around[:, None, None].astype(dtype)).sum(axis=0)
+    return hidden @ net.outputs.astype(dtype) + skip * 16 + net.output_bias.astype(dtype)
 
 
 def _activated(x: np.ndarray) -> np.ndarray:
@@ -99,7 +99,7 @@ def _distributions(scale: np.ndarray, location: np.ndarray) -> tuple[np.ndarray,
 
 def predictions(net: Whole, q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Location and scale of each coefficient `[h, w, C]`, as floats, for an encoder that weighs alternatives."""
-    out = _outputs(net, q)
+    out = _outputs(net, q, np.float32)
     c = net.order.channels
     scale = np.clip(out[..., :c] / 2**18, -4, 9)
     return out[..., c:] / 2**18, np.exp2(scale)
