@@ -17,5 +17,5 @@ def get_config():
         train={"batch_size": 16, "steps": 3000},
         checkpoint={"every": 500, "keep": 1},
         cpu_devices=0,
-        evaluate={"run": ()},
+        evaluate={"run": ("denoising",), "figures": ("denoised",)},
     )

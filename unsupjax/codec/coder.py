@@ -111,7 +111,7 @@ def _waves(h: int, w: int) -> list[tuple[np.ndarray, np.ndarray]]:
     for t in range(w + 2 * (h - 1)):
         i = np.arange(max(0, -(-(t - w + 1) // 2)), min(h - 1, t // 2) + 1)
         waves.append((i, t - 2 * i))
-    return waves
+    return [(i, j) for i, j in waves if len(i)]
 
 
 def _groups(order: Layout, channels: int) -> list[np.ndarray]:

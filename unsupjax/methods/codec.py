@@ -140,7 +140,7 @@ def _transformed(params, x):
     planes = (
         x - 128
         if x.shape[-1] == 1
-        else x @ jnp.asarray(YCBCR.T, x.dtype) - jnp.array([128.0, 0, 0])[None, None]
+        else x @ jnp.asarray(YCBCR.T, x.dtype) - jnp.array([128.0, 0, 0])[None, None, None]
     )
     matrix = lambda i: params["analysis_luma" if i == 0 else "analysis_chroma"] / SLOW
     return jnp.concatenate(
@@ -161,7 +161,7 @@ def pictures(params: dict, y: jax.Array, t: jax.Array) -> jax.Array:
     h = unshuffle(x / step)
     layers = params["filters"]
     for i, layer in enumerate(layers):
-        h = convolve(h, layer["kernel"]) + layer["bias"]
+        h = convolve(h, layer["kernel"]) + layer["bias"][None, None, None]
         h = h if i == len(layers) - 1 else jax.nn.relu(h)
     x = x + shuffle(h) * step
     return x + 128 if planes == 1 else x @ jnp.asarray(RGB.T, x.dtype) + 128
