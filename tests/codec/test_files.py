@@ -97,9 +97,8 @@ def test_another_model_is_named(codec, content):
     other = drawn(3)
     other["gains"] = other["gains"] + 0.1
     other = files.Codec(other, 3)
-    with pytest.raises(
-        UserError, match=f"by the model {codec.fingerprint.hex()}, and this is {other.fingerprint.hex()}"
-    ):
+    words = f"by the model {codec.fingerprint.hex()}, and this is {other.fingerprint.hex()}"
+    with pytest.raises(UserError, match=words):
         other.decompress(content)
 
 
@@ -127,7 +126,7 @@ def test_forged_numbers_are_refused(codec, content, place, form, value, words):
 
 def test_foreign_files_are_refused(codec):
     for content in (b"", b"\x89PNG\r\n\x1a\n" + bytes(100), b"UJPC"):
-        with pytest.raises(UserError, match="no picture that|is damaged"):
+        with pytest.raises(UserError, match=r"no picture that|is damaged"):
             codec.decompress(content)
 
 

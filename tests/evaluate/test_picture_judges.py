@@ -9,8 +9,8 @@ from unsupjax.data.kinds import Images
 from unsupjax.data.tiles import whole
 from unsupjax.errors import UserError
 from unsupjax.evaluate import Subject, compressed, denoised, denoising, rate_curves, rate_distortion
-from unsupjax.evaluate.fidelity.rate_distortion import bd_rate
 from unsupjax.evaluate.fidelity.picture_scores import ms_ssim, psnr, ssim
+from unsupjax.evaluate.fidelity.rate_distortion import bd_rate
 from unsupjax.methods.base import Method, Restorer
 
 RNG = np.random.default_rng(0)

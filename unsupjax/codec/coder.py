@@ -11,6 +11,7 @@ import numpy as np
 from unsupjax.codec import contexts, tables
 from unsupjax.codec.contexts import BEFORE, Layout
 from unsupjax.codec.transform import ANCHORS
+from unsupjax.errors import UserError
 
 STEPS = 8  # qualities from one anchor to the next
 QUALITIES = range(STEPS * (ANCHORS - 1) + 1)
@@ -122,8 +123,7 @@ def _groups(order: Layout, channels: int) -> list[np.ndarray]:
 
 def encode(net: Whole, q: np.ndarray, channels: int) -> tuple[bytes, bytes]:
     """The first `channels` of coefficients int `[h, w, C]`, at most `MOST`: a range coder's words, and bits beside."""
-    import constriction
-
+    constriction = _constriction()
     c = net.order.channels
     out = _outputs(net, q)
     row, centre, shift = _distributions(out[..., :c], out[..., c:])
@@ -140,10 +140,18 @@ def encode(net: Whole, q: np.ndarray, channels: int) -> tuple[bytes, bytes]:
     return coder.get_compressed().astype("<u4").tobytes(), _packed(a, r, shift, escaped)
 
 
-def _family():
-    import constriction
+def _constriction():
+    try:
+        import constriction
+    except ImportError:
+        raise UserError(
+            "pictures are coded by the package constriction, which is not installed: `pip install 'unsupjax[codec]'`"
+        ) from None
+    return constriction
 
-    return constriction.stream.model.Categorical(perfect=False)
+
+def _family():
+    return _constriction().stream.model.Categorical(perfect=False)
 
 
 def _packed(a, r, shift, escaped) -> bytes:
@@ -190,8 +198,7 @@ def decode(net: Whole, shape: tuple[int, int], channels: int, words: bytes, besi
     Raises:
         ValueError: what `encode` did not write.
     """
-    import constriction
-
+    constriction = _constriction()
     if len(words) % 4:
         raise ValueError("ends too soon")
     coder = constriction.stream.queue.RangeDecoder(np.frombuffer(words, "<u4").astype(np.uint32))
