@@ -90,6 +90,7 @@ ALLOWED = {  # room -> the rooms that it may import
         "exchange",
         "methods",
         "model",
+        "numerics",
         "optimizers",
         "parallel",
         "run",

@@ -23,7 +23,7 @@ def drawn(planes, hidden=40):
     params = jax.tree.map(np.array, params)
     for name in ("scale", "location"):
         params[name] = RNG.normal(scale=0.1, size=params[name].shape).astype(np.float32)
-    params["filters"][-1]["kernel"] += 0.02
+    params["filters"][-1]["kernel"] += 0.002
     return params
 
 
