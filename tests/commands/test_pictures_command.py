@@ -10,7 +10,7 @@ from unsupjax.config import experiment
 from unsupjax.data.tiles import whole
 from unsupjax.run.fit import fit
 
-TRAIN = {"batch_size": 4, "steps": 2, "steps_per_call": 1, "log_every": 1}
+TRAIN = {"batch_size": 8, "steps": 2, "steps_per_call": 1, "log_every": 1}
 NONE = {"run": (), "figures": ()}
 RNG = np.random.default_rng(0)
 

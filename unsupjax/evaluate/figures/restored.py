@@ -132,7 +132,11 @@ def curves_of(results: Mapping[str, float]) -> dict[str, np.ndarray]:
 def _nearest(x: np.ndarray, peer: str, size: int) -> tuple[int, np.ndarray]:
     """What a peer makes of a picture in about so many bytes."""
     form, options, _ = PEERS[peer]
-    tried = [saved(x, form, **options(q)) for q in range(2, 96, 3)]
+    low, high, tried = 1, 95, []
+    while low <= high:
+        quality = (low + high) // 2
+        tried.append(saved(x, form, **options(quality)))
+        low, high = (quality + 1, high) if tried[-1][0] < size else (low, quality - 1)
     return min(tried, key=lambda made: abs(made[0] - size))
 
 
