@@ -62,6 +62,15 @@ def test_what_is_held_out_are_whole_pictures(folder):
     assert len(source.test) == 2 * 4
 
 
+def test_a_single_picture_is_all_there_is(folder):
+    for path in sorted(folder.glob("*.png"))[1:]:
+        path.unlink()
+    source = open_source(f"folder:{folder}", tile=16)
+    assert len(source.train) == len(source.test) == 6
+    again = open_source(f"folder:{folder}", tile=16, known=source.members())
+    np.testing.assert_array_equal(again.train.x, source.train.x)
+
+
 def test_photographs():
     source = open_source("photographs", tile=64)
     assert source.train.x.dtype == np.uint8 and source.train.x.shape == (2 * 7 * 7, 64, 64, 3)

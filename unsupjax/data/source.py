@@ -175,7 +175,7 @@ def open_source(
         image_size: of folder and tfds images, their height and width in pixels: the shorter side is resized
             (bilinear, antialiased) and the centre cropped. 0 leaves them as they are stored.
         tile: of folders of pictures, which may be of any size, and of photographs: an example is a square tile of so
-            many pixels, cut out of a picture; those of a picture are all in one split. 0: an example is a picture.
+            many pixels, cut out of a picture; those of a picture are all in one split; a single picture is trained on and tested. 0: a picture.
         grey: of these, leave colours out.
         data_dir: where tfds data sets are; "" means the environment variable TFDS_DATA_DIR, else
             ~/tensorflow_datasets.
@@ -316,6 +316,8 @@ def open_source(
     share = holdout if parts.test is None else 0.0
     divide = lambda rows, rng: _divided(rows, kept, labels if stratified else None, share, rng)
     train_rows, test_rows, new = _rows(source, parts, divide, split_seed, examples, known, changed)
+    if tile and len(parts.train) == 1 and parts.test is None:
+        train_rows = test_rows = np.zeros(1, np.int64)
     train = parts.train if len(train_rows) == len(parts.train) else parts.train.select(train_rows)
     test = parts.train.select(test_rows) if parts.test is None else parts.test
     for name, split in (("training", train), ("test", test)):
