@@ -175,7 +175,8 @@ def open_source(
         image_size: of folder and tfds images, their height and width in pixels: the shorter side is resized
             (bilinear, antialiased) and the centre cropped. 0 leaves them as they are stored.
         tile: of folders of pictures, which may be of any size, and of photographs: an example is a square tile of so
-            many pixels, cut out of a picture; those of a picture are all in one split; a single picture is trained on and tested. 0: a picture.
+            many pixels, cut out of a picture; those of a picture are all in one split, and those of a single picture
+            in both. 0: an example is a picture.
         grey: of these, leave colours out.
         data_dir: where tfds data sets are; "" means the environment variable TFDS_DATA_DIR, else
             ~/tensorflow_datasets.
