@@ -18,7 +18,7 @@ from unsupjax.methods.parts.restoring import (
     started,
 )
 from unsupjax.numerics.noise import noise_level
-from unsupjax.parallel.collectives import example_keys, pmean
+from unsupjax.parallel.collectives import all_gather, example_keys
 
 
 def blind_spot(
@@ -49,7 +49,8 @@ def blind_spot(
     Gaussian noise of one level in all pictures, which is estimated from the data.
 
     `metrics["sigma"]` is that estimate in grey levels: the lower quartile of `unsupjax.numerics.noise.noise_level` over
-    the pictures of a batch, averaged over steps. `denoise`, `restore` and `encode` are as of `denoiser`.
+    the pictures of a batch. `metrics["squared_error"]` is to noisy targets. `denoise`, `restore` and `encode` are as of
+    `denoiser`.
 
     Args:
         restorer: a network of `unsupjax.models.RESTORERS`.
@@ -86,7 +87,7 @@ def blind_spot(
         return started(restorer, key, jnp.zeros((1, crop, crop, batch.shape[-1])), tx)
 
     def level_of(y):
-        return sigma / GREY_LEVELS if sigma else pmean(jnp.quantile(noise_level(y), 0.25), axis_name)
+        return sigma / GREY_LEVELS if sigma else jnp.quantile(all_gather(noise_level(y), axis_name), 0.25)
 
     def step(state: AveragedState, x: jax.Array):
         if simulated:
@@ -101,10 +102,14 @@ def blind_spot(
         }
 
         def loss(params):
-            return losses[pairs](params) * GREY_LEVELS**2, {}
+            return losses[pairs](params), {}
 
         value, _, params, opt_state = update(loss, state.params, state.opt_state, tx, axis_name)
-        metrics = {"loss": value, "sigma": jnp.float32(level) * GREY_LEVELS}
+        metrics = {
+            "loss": value,
+            "squared_error": value * GREY_LEVELS**2,
+            "sigma": jnp.float32(level) * GREY_LEVELS,
+        }
         return averaged(state, params, opt_state, ema), metrics
 
     return method(restorer, init, step)
