@@ -14,7 +14,7 @@ from unsupjax.models import UNet
 from unsupjax.numerics.noise import noise_level
 from unsupjax.parallel.collectives import example_keys
 
-NETWORK = UNet((4, 6))
+NETWORK, SIMPLE = UNet((4, 6)), UNet((8,))
 RNG = np.random.default_rng(0)
 
 
@@ -53,16 +53,16 @@ def test_crops_are_parts_of_their_picture_turned_and_mirrored():
 
 
 def test_training_takes_noise_away():
-    x = jnp.asarray(np.repeat(np.repeat(RNG.random((16, 4, 4, 1)), 4, 1), 4, 2), jnp.float32)
-    method = methods.denoiser(NETWORK, optax.adam(1e-2), most=50.0, crop=16, ema=0.9)
+    x = jnp.asarray(np.repeat(np.repeat(RNG.random((8, 4, 4, 1)), 8, 1), 8, 2), jnp.float32)
+    method = methods.denoiser(SIMPLE, optax.adam(1e-2), most=50.0, crop=32, ema=0.9)
     state, step = method.init(jax.random.key(0), x), jax.jit(method.step)
     for _ in range(60):
         state, _ = step(state, x)
     y = x + 0.15 * jax.random.normal(jax.random.key(5), x.shape)
     error = lambda a: float(jnp.square(a - x).mean())
-    assert error(jax.jit(method.denoise)(state, y)) < 0.7 * error(y)
+    assert error(jax.jit(method.denoise)(state, y)) < 0.75 * error(y)
     odd = jax.eval_shape(method.denoise, state, y[:, :13, :10])
-    assert odd.shape == (16, 13, 10, 1)
+    assert odd.shape == (8, 13, 10, 1)
 
 
 def test_noise_of_training_has_the_levels_that_were_asked_for():
@@ -99,11 +99,15 @@ def test_blind_spots_do_not_see_themselves():
     y = jnp.asarray(RNG.normal(size=(2, 16, 16, 1)), jnp.float32)
     keys = example_keys(jax.random.key(0), 2, None)
     loss = spot("_masked")(lambda params, x: x, None, keys, y, 0.2)
-    p = np.pad(np.asarray(y)[..., 0], ((0, 0), (1, 1), (1, 1)), mode="reflect")
-    around = (p[:, :-2, 1:-1] + p[:, 2:, 1:-1] + p[:, 1:-1, :-2] + p[:, 1:-1, 2:]) / 4
-    hidden = np.stack([jax.random.bernoulli(key, 0.2, (16, 16)) for key in keys])
-    expected = (np.square(around - np.asarray(y)[..., 0]) * hidden).mean() / 0.2
-    np.testing.assert_allclose(loss, expected, rtol=1e-5)
+    p, expected = np.pad(np.asarray(y)[..., 0], ((0, 0), (1, 1), (1, 1)), mode="reflect"), 0.0
+    places = [(i, j) for i in range(3) for j in range(3) if (i, j) != (1, 1)]
+    for b, key in enumerate(keys):
+        hidden, instead = map(np.asarray, spot("_spots")(key, (16, 16), 0.2))
+        assert set(instead.ravel()) == set(range(8))
+        for i, j in zip(*np.nonzero(hidden), strict=True):
+            di, dj = places[instead[i, j]]
+            expected += (p[b, i + di, j + dj] - float(y[b, i, j, 0])) ** 2
+    np.testing.assert_allclose(loss, expected / y.size / 0.2, rtol=1e-5)
 
 
 def test_recorrupted_pairs_have_independent_noise():
@@ -125,13 +129,13 @@ def test_recorrupted_pairs_have_independent_noise():
 def test_noisy_pictures_alone_teach_it(pairs):
     clean = np.repeat(np.repeat(RNG.random((8, 4, 4, 1)), 8, 1), 8, 2)
     y = jnp.asarray(clean + 0.15 * RNG.normal(size=clean.shape), jnp.float32)
-    method = methods.blind_spot(NETWORK, optax.adam(1e-2), pairs=pairs, crop=32, ema=0.9, share=0.3)
+    method = methods.blind_spot(SIMPLE, optax.adam(1e-2), pairs=pairs, crop=32, ema=0.9, share=0.1)
     state, step = method.init(jax.random.key(0), y), jax.jit(method.step)
     for _ in range(60):
         state, metrics = step(state, y)
     np.testing.assert_allclose(metrics["sigma"], 0.15 * 255, rtol=0.15)
     error = np.square(jax.jit(method.denoise)(state, y) - clean).mean()
-    assert error < 0.75 * 0.15**2
+    assert error < 0.7 * 0.15**2
 
 
 def test_simulated_noise_is_the_same_whenever_a_picture_is_seen():

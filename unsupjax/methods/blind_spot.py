@@ -28,7 +28,7 @@ def blind_spot(
     pairs: str = "recorrupted",
     sigma: float = 0.0,
     strength: float = 0.5,
-    share: float = 0.1,
+    share: float = 0.05,
     consistency: float = 1.0,
     simulated: float = 0.0,
     crop: int = 64,
@@ -39,8 +39,8 @@ def blind_spot(
 
     A network that is to predict noise it knows nothing of predicts the mean, the clean picture. `pairs` are
 
-    "masked": at a random `share` of the pixels the input has the mean of the four neighbours (a blind spot), and the
-    target is y there, and there alone. Noise of any distribution, of mean 0 and independent between pixels.
+    "masked": at a random `share` of the pixels the input has one of the eight neighbours (a blind spot), and the target
+    is y there, and there alone. Noise of any distribution, of mean 0 and independent between pixels.
 
     "neighbours": of each block of 2 x 2 pixels two that touch, at random, make two pictures of half the size, g(y) and
     g'(y); the loss is :math:`\|f(g) - g'\|^2 + \gamma \|f(g) - g' - (g(f(y)) - g'(f(y)))\|^2`. The same noise.
@@ -123,11 +123,20 @@ def _simulated(x, level):
 
 
 def _masked(clean, params, keys, y, share):
-    hidden = jax.vmap(lambda key: jax.random.bernoulli(key, share, y.shape[1:3]))(keys)[..., None]
+    hidden, instead = jax.vmap(lambda key: _spots(key, y.shape[1:3], share))(keys)
+    height, width = y.shape[1:3]
     p = jnp.pad(y, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect")
-    around = (p[:, :-2, 1:-1] + p[:, 2:, 1:-1] + p[:, 1:-1, :-2] + p[:, 1:-1, 2:]) / 4
-    error = jnp.square(clean(params, jnp.where(hidden, around, y)) - y)
+    around = [p[:, i : i + height, j : j + width] for i in range(3) for j in range(3) if (i, j) != (1, 1)]
+    other = jnp.take_along_axis(jnp.stack(around), instead[None, ..., None], axis=0)[0]
+    hidden = hidden[..., None]
+    error = jnp.square(clean(params, jnp.where(hidden, other, y)) - y)
     return (error * hidden).mean() / share
+
+
+def _spots(key, shape, share):
+    """Which pixels are hidden, and which of its eight neighbours stands in the place of each."""
+    hidden = jax.random.bernoulli(jax.random.fold_in(key, 0), share, shape)
+    return hidden, jax.random.randint(jax.random.fold_in(key, 1), shape, 0, 8)
 
 
 def _recorrupted(clean, params, keys, y, level, strength):
