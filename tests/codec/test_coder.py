@@ -139,3 +139,16 @@ def test_bits_that_are_missing_are_noticed(net, cut):
 
 def test_the_method_is_there():
     assert unsupjax.methods.METHODS["codec"] is METHOD.codec
+
+
+def test_sums_are_exact_in_whatever_order(net):
+    """What rounds would differ: a sum in another order, and one of Python's whole numbers."""
+    _, net = net
+    x = contexts.inputs_of(coder.levels_of(coefficients(net.order)), net.order).reshape(
+        -1, len(net.order.inputs)
+    )
+    expected = x @ net.hidden
+    for seed in range(3):
+        order = np.random.default_rng(seed).permutation(x.shape[1])
+        np.testing.assert_array_equal(x[:, order] @ net.hidden[order], expected)
+    np.testing.assert_array_equal(x[:2].astype(np.int64) @ net.hidden.astype(np.int64), expected[:2])

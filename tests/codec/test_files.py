@@ -150,3 +150,14 @@ def test_a_model_of_grey_pictures_takes_no_colours():
     with pytest.raises(UserError, match="trained on grey"):
         files.Codec(drawn(1), 1).compress(PICTURE, 20)
     assert contexts.layout(1, 40).channels == 256
+
+
+def test_threads_and_precisions_change_nothing(codec, content):
+    import jax
+    from threadpoolctl import threadpool_limits
+
+    found = codec.decompress(content)
+    for threads in (1, 2, 4):
+        with threadpool_limits(threads), jax.enable_x64(threads > 1):
+            np.testing.assert_array_equal(files.Codec(codec.params, 3).decompress(content), found)
+            assert codec.compress(PICTURE, 40) == content

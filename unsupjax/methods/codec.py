@@ -86,6 +86,7 @@ def codec(
 
     def init(key, batch):
         params = _start(key, batch[:, :side, :side], order, filters, filter_layers)
+        params = jax.tree.map(lambda x: x.astype(jnp.float32), params)  # whatever jax_enable_x64 says
         return AveragedState(jnp.zeros((), jnp.int32), key, params, tx.init(params), copied(params))
 
     def step(state: AveragedState, x: jax.Array):
