@@ -336,6 +336,25 @@ def autoencoder_resident(run):
     return row | {"eager_seconds": by_step, "times_eager": by_step / row["seconds_median"]}
 
 
+def denoiser(run, dtype):
+    """A step of a blind denoiser on random 128 x 128 squares of grey pictures; the config made large."""
+    sizes = {"full": (64, 192, (96, 192, 384), 2, 128), "toy": (4, 16, (4, 8), 1, 8)}
+    batch, side, features, blocks, crop = sizes[run.size]
+    network = models.UNet(features, blocks, dtype=dtype)
+    method = methods.denoiser(network, optimizers.muon(1e-3), crop=crop)
+    return method_step(run, method, pictures(4 * batch, side, 1), batch, dtype)
+
+
+def codec(run, dtype):
+    """A step of the codec on random 256 x 256 squares in colour; the config made large."""
+    sizes = {"full": (32, 288, 256, 2048, 96, 8), "toy": (2, 32, 16, 40, 4, 2)}
+    batch, side, crop, hidden, filters, layers = sizes[run.size]
+    shape = (side, side, 3)
+    arguments = {"hidden": hidden, "filters": filters, "filter_layers": layers, "crop": crop}
+    method = methods.codec(optax.adam(1e-3), shape=shape, **arguments)
+    return method_step(run, method, pictures(4 * batch, side), batch, dtype)
+
+
 ROWS = {  # in the order of their value
     "simclr_resnet18_cifar": functools.partial(simclr, dtype="bfloat16"),
     "simclr_resnet18_cifar_float32": functools.partial(simclr, dtype="float32"),
@@ -349,6 +368,8 @@ ROWS = {  # in the order of their value
     "som_batch": som_batch,
     "dcgan_step": dcgan,
     "r3gan_step": r3gan,
+    "denoiser_step": functools.partial(denoiser, dtype="bfloat16"),
+    "codec_step": functools.partial(codec, dtype="float32"),
     "info_nce_65k": functools.partial(info_nce, batch=2**16),
     "info_nce_262k": functools.partial(info_nce, batch=2**18),
     "autoencoder_resident": autoencoder_resident,

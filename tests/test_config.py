@@ -69,7 +69,8 @@ def test_every_config_builds(path):
     spec.loader.exec_module(module)
     config = module.get_config()
     check(config)
-    shapes = {"mnist": (28, 28, 1), "digits": (8, 8, 1), "cifar10": (32, 32, 3), "folder": (64, 64, 3)}
+    shapes = {"mnist": (28, 28, 1), "digits": (8, 8, 1), "cifar10": (32, 32, 3)}
+    shapes |= dict.fromkeys(("folder", "pictures", "noisy"), (64, 64, 3))
     shape = next((shapes[part] for part in path.stem.split("_") if part in shapes), (12,))
     of_texts = "network" in config and config.network.name == "transformer"
     kind = TABLE if config.data.numbers == "modes" else TEXT if of_texts else None

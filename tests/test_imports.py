@@ -26,10 +26,12 @@ ALLOWED = {  # room -> the rooms that it may import
     "cluster": {"errors", "numerics", "parallel"},
     "som": {"numerics", "parallel"},
     "topics": set(),
+    "codec": {"errors"},
     "data": {"errors"},
     "methods": {
         "augment",
         "cluster",
+        "codec",
         "losses",
         "models",
         "numerics",
@@ -88,6 +90,7 @@ ALLOWED = {  # room -> the rooms that it may import
         "exchange",
         "methods",
         "model",
+        "numerics",
         "optimizers",
         "parallel",
         "run",
@@ -126,6 +129,8 @@ def test_orbax_is_imported_in_one_place():
 
 
 HEAVY = (
+    "bm3d",
+    "constriction",
     "grain",
     "jax2onnx",
     "matplotlib",
@@ -135,6 +140,7 @@ HEAVY = (
     "orbax",
     "safetensors",
     "scipy",
+    "skimage",
     "sklearn",
     "tensorflow_datasets",
     "tensorboardX",

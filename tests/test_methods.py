@@ -58,6 +58,8 @@ SOME_ROWS = np.where(np.random.default_rng(0).random((40, 64)) < 0.3, np.arange(
 BAGS = {"latent_dim": 4, "vocabulary": 64, "total_steps": 4}
 DROPPED = lambda dtype, axis: (WORDS(dtype, axis)[0].clone(dropout=0.2),)
 PATCHES = lambda dtype, _: (models.PatchAutoencoder(SHAPE, 2, 16, 1, 2, 2.0, 8, 1, dtype=dtype),)
+RESTORER = lambda dtype, _: (models.UNet((4, 6), dtype=dtype),)
+SMALL_CODEC = {"shape": (16, 16, 1), "hidden": 30, "filters": 4, "filter_layers": 2, "crop": 16}
 CNN = lambda dtype, axis: models.CNN((8, 8), dtype=dtype, axis_name=axis)
 MOCO = {"augment": views, "queue_size": 64}
 
@@ -102,6 +104,11 @@ CASES = {  # method, its networks if it has any, its arguments
     "simclr-corrupted": (methods.simclr, contrastive((16, 8)), {"augment": augment.scarf(SHAPE)}),
     "simsiam": (methods.simsiam, contrastive((16, 8), (4, 8)), {"augment": views}),
     "vicreg": (methods.vicreg, contrastive((16, 8)), {"augment": views}),
+    "blind_spot": (methods.blind_spot, RESTORER, {"crop": 8, "simulated": 20.0}),
+    "blind_spot-masked": (methods.blind_spot, RESTORER, {"crop": 8, "pairs": "masked"}),
+    "blind_spot-neighbours": (methods.blind_spot, RESTORER, {"crop": 8, "pairs": "neighbours"}),
+    "codec": (methods.codec, lambda dtype, axis: (), SMALL_CODEC),
+    "denoiser": (methods.denoiser, RESTORER, {"crop": 8, "photons": 50.0}),
     "contractive": (methods.contractive, FLAT, {"latent_dim": 20}),
     "contractive-exact": (methods.contractive, DEEP, {"latent_dim": 6, "estimator": "exact"}),
     "contractive-hutchinson": (methods.contractive, DEEP, {"latent_dim": 6, "estimator": "hutchinson"}),
@@ -262,6 +269,8 @@ class Hashed:
         if CASES[case][0] in BAG_METHODS:
             pixels = self.value.reshape(STEPS, BATCH, 64)
             return np.where(pixels > 0.6, np.arange(1, 65), 0).astype(np.int32)
+        if CASES[case][0] is methods.codec:  # whose blocks are of 16 x 16 pixels
+            return self.value.repeat(2, axis=2).repeat(2, axis=3)
         if CASES[case][0] not in (methods.next_token, methods.masked_tokens, methods.simcse, methods.tsdae):
             return self.value
         tokens = (self.value.reshape(STEPS, BATCH, 64) * 16).astype(np.int32) + 2

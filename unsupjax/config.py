@@ -17,7 +17,7 @@ from unsupjax.data import open_source
 from unsupjax.errors import UserError, choose, nearest
 from unsupjax.evaluate import FIGURES, JUDGES
 from unsupjax.methods import METHODS
-from unsupjax.models import DECODERS, DISCRIMINATORS, ENCODERS, GENERATORS, HEADS, SEQUENCES
+from unsupjax.models import DECODERS, DISCRIMINATORS, ENCODERS, GENERATORS, HEADS, RESTORERS, SEQUENCES
 from unsupjax.optimizers import OPTIMIZERS, SCHEDULES, wrap
 from unsupjax.parallel.mesh import EXECUTORS
 
@@ -48,6 +48,7 @@ SLOTS = {
     "predictor": Slot(HEADS, ("predictor",)),
     "generator": Slot(GENERATORS, ("generator",)),
     "discriminator": Slot(DISCRIMINATORS, ("discriminator",)),
+    "restorer": Slot(RESTORERS, ("restorer",), "unet"),
     "augment": Slot(POLICIES, ("augment",)),
     "optimizer": Slot(OPTIMIZERS, ("tx",), "adam"),
     "generator_optimizer": Slot(OPTIMIZERS, ("tx_g",), "adam"),
@@ -224,9 +225,9 @@ def experiment(
             transformers and convolutional networks are up to twice as fast, small dense networks slower.
         profile_steps: "FIRST:LAST" writes a trace of the steps from FIRST up to LAST into the run's `profile/`.
         **sections: of `SLOTS`, those that the method takes (`sections_of`): encoder, decoder, projector, predictor,
-            generator, discriminator, augment, optimizer, generator_optimizer, discriminator_optimizer, schedule; each
-            `{"name": ..., **arguments of that factory}`. An optimizer also takes `learning_rate` and the arguments of
-            `unsupjax.optimizers.wrap`. The schedule is of all optimizers.
+            generator, discriminator, restorer, augment, optimizer, generator_optimizer, discriminator_optimizer,
+            schedule; each `{"name": ..., **arguments of that factory}`. An optimizer also takes `learning_rate` and the
+            arguments of `unsupjax.optimizers.wrap`. The schedule is of all optimizers.
 
     Raises:
         UserError: a name or field that does not exist, with the nearest that does; a value of another type; a section

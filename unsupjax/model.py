@@ -20,6 +20,7 @@ from unsupjax.evaluate.fidelity.reconstruction import squared_error
 from unsupjax.evaluate.subject import coding, lasting
 from unsupjax.methods import Method
 from unsupjax.methods.parts.bags import dense
+from unsupjax.methods.parts.tiled import restored
 from unsupjax.parallel.mesh import AXIS, make_mesh, replicated
 from unsupjax.run.experiment import finished, seeing
 from unsupjax.run.plan import Plan
@@ -35,6 +36,8 @@ ABILITIES = {
     "decode": ("decode",),
     "reconstruct": ("encode", "decode"),
     "denoise": ("denoise",),
+    "compress": ("codec",),
+    "decompress": ("codec",),
     "fill": ("fill",),
     "score": ("encode", "decode"),
     "assign": ("assign",),
@@ -89,12 +92,12 @@ def load(folder: str | pathlib.Path, step: str | int = "newest") -> "Model":
 class Model:
     """A trained method with what it knows of its data.
 
-    It has those of `encode`, `decode`, `reconstruct`, `denoise`, `fill`, `score`, `assign`, `sample`, `interpolate`,
-    `log_prob`, `prototypes`, `map`, `generate`, `recommend`, `similar` and `topics` that its method has (`abilities`),
-    and refuses the others. They take what a user has: pictures as they are in files (uint8 `[N, H, W, C]`), a DataFrame
-    or a dict of columns by their names, arrays, texts, lists of items; any number of them. Inputs go through in batches
-    of one size, the last one filled up: each function is compiled once. Results are numpy arrays, and tables are
-    DataFrames where DataFrames came in, else dicts of columns.
+    It has those of `encode`, `decode`, `reconstruct`, `denoise`, `compress`, `decompress`, `fill`, `score`, `assign`,
+    `sample`, `interpolate`, `log_prob`, `prototypes`, `map`, `generate`, `recommend`, `similar` and `topics` that its
+    method has (`abilities`), and refuses the others. They take what a user has: pictures as they are in files (uint8
+    `[N, H, W, C]`), a DataFrame or a dict of columns by their names, arrays, texts, lists of items; any number of them.
+    Inputs go through in batches of one size, the last one filled up: each function is compiled once. Results are numpy
+    arrays, and tables are DataFrames where DataFrames came in, else dicts of columns.
 
     Attributes:
         folder: of the run.
@@ -191,8 +194,29 @@ class Model:
         return self.restored(self._map(_reconstructing(*self._coder), self._prepared(x)), like=x)
 
     def denoise(self, x: Any) -> Any:
-        """Each example without its noise, in the user's units."""
+        """Each example without its noise, in the user's units.
+
+        Methods that restore pictures of any size take arrays `[N, H, W, C]`, or lists of pictures `[H, W, C]`, uint8,
+        uint16 or floating in [0, 1], and give the same; of colours, each alone where the model knows grey ones.
+        """
+        if self.functions.restore is not None:
+            made = [restored(self.functions.restore, self.state, one, self.kind.shape[-1]) for one in x]
+            return made if isinstance(x, list | tuple) else np.stack(made) if made else np.asarray(x)
         return self.restored(self._map(self.functions.denoise, self._prepared(x)), like=x)
+
+    def compress(self, picture: np.ndarray, quality: int = 32) -> bytes:
+        """A file of a picture, uint8 `[H, W, C]` of any size; quality from 0 (small) to 64 (good)."""
+        return self.codec.compress(picture, quality)
+
+    def decompress(self, content: bytes) -> np.ndarray:
+        """The picture, uint8 `[H, W, C]`, of what `compress` of the same model gave; the same on every machine."""
+        return self.codec.decompress(content)
+
+    @functools.cached_property
+    def codec(self) -> Any:
+        """The `unsupjax.codec.files.Codec` of the model."""
+        self.compress  # noqa: B018  refuses
+        return self.functions.codec(self.state)
 
     def fill(self, x: Any, seed: int = 0) -> Any:
         """Each example with a random part of it predicted from the rest, in the user's units.

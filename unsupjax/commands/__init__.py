@@ -12,6 +12,8 @@ COMMANDS = {
     "encode": ("use", "representations of new pictures, rows or arrays"),
     "reconstruct": ("use", "what a model makes of new examples"),
     "denoise": ("use", "new examples without their noise"),
+    "compress": ("pictures", "pictures into files that the same model decompresses"),
+    "decompress": ("pictures", "these files into pictures"),
     "fill": ("use", "new examples with a random part predicted from the rest"),
     "score": ("use", "how strange new examples are"),
     "assign": ("use", "the clusters of new examples"),

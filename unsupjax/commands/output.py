@@ -59,6 +59,24 @@ class Pngs:
         """Nothing is left to do."""
 
 
+class Folder:
+    """A folder of files."""
+
+    def __init__(self, path: pathlib.Path):
+        """Makes the folder."""
+        path.mkdir(exist_ok=True)
+        self._path = path
+
+    def write(self, name: str, content: bytes) -> None:
+        """A file, in the folders that lead to it."""
+        target = self._path / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+
+    def close(self) -> None:
+        """Nothing is left to do."""
+
+
 class Npy:
     """One array `[N, ...]`."""
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from unsupjax import arrays
-from unsupjax.commands import output
+from unsupjax.commands import output, pictures
 from unsupjax.commands.arguments import add_processes, start_processes
 from unsupjax.data.kinds import Arrays, Baskets, Images, Kind, Table, Tokens
 from unsupjax.data.source import source_of
@@ -81,6 +81,9 @@ def run(name: str, argv: list[str]) -> None:
         model.batch_size = options.batch or model.batch_size
         keep = tuple(options.keep.split(",")) if options.keep else ()
         _check_kind(options, model.kind)
+        if name == "denoise" and model.functions.restore is not None:
+            pictures.denoise(model, options)
+            return
         if not live:
             writer = output.check(options.out, options.overwrite)
             whole = not keep and USES[name].whole and writer in (output.Csv, output.Parquet)

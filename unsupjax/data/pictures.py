@@ -109,6 +109,27 @@ def decode_image(
     return pixels[..., None] if channels == 1 else pixels
 
 
+def read_picture(where: str, file: str | os.PathLike | BinaryIO) -> np.ndarray:
+    """A picture as its file has it: uint8, or of grey ones of 16 bits uint16, `[H, W, 1]` or `[H, W, 3]`.
+
+    Turned upright, and put on white where it is transparent, as `decode_image` does.
+
+    Raises:
+        UnreadableImage: not an image, or a damaged one.
+        UserError: colours of more than 8 bits, or a file that cannot be read at all.
+    """
+    from PIL import Image, ImageOps
+
+    with _reading(where), Image.open(file) as image:
+        if image.mode.startswith("I;16") or image.mode == "I":
+            x = np.asarray(ImageOps.exif_transpose(image))[..., None]
+            if x.min() < 0 or x.max() > np.iinfo(np.uint16).max:
+                raise UserError(f"{where} has more than 16 bits a pixel; convert it to 16 or 8")
+            return x.astype(np.uint16)
+        grey = image.mode in GREY_MODES
+    return decode_image(where, file, 1 if grey else 3)
+
+
 def _check_depth(where: str, image) -> None:
     """Refuses more than 8 bits a channel, of which Pillow would keep 8 or fewer without a word."""
     raw = str([tile[3] for tile in image.tile])  # as the file holds it: "RGB;16B"

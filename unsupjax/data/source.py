@@ -25,12 +25,14 @@ from unsupjax.data.sources.digits import open_digits
 from unsupjax.data.sources.folder import SUFFIXES as PICTURES
 from unsupjax.data.sources.folder import open_folder
 from unsupjax.data.sources.npz import open_npy, open_npz
+from unsupjax.data.sources.photographs import open_photographs
 from unsupjax.data.sources.ratings import open_ratings
 from unsupjax.data.sources.tar import open_tar
 from unsupjax.data.sources.text import TEXTS, open_column
 from unsupjax.data.sources.tfds import open_tfds
 from unsupjax.data.sources.toy import open_toy
 from unsupjax.data.splits import ArraySplit, Parts, Split, labels_at_hand
+from unsupjax.data.tiles import check_tile, cut
 from unsupjax.data.words import STOP_WORDS
 from unsupjax.errors import UserError, choose, nearest
 
@@ -43,13 +45,14 @@ SOURCES = {
     "npy": open_npy,
     "npz": open_npz,
     "parquet": open_parquet,
+    "photographs": open_photographs,
     "ratings": open_ratings,
     "tar": open_tar,
     "tfds": open_tfds,
     "toy": open_toy,
 } | TEXTS
 _NUMBER = re.compile(r"-?\d+")  # the name of a class of whole numbers
-ALWAYS_THERE = ("digits", "docstrings")  # which need no path
+ALWAYS_THERE = ("digits", "docstrings", "photographs")  # which need no path
 DOWNLOADS = ("tfds",)  # what may fetch and prepare its data first: one process does, the others wait
 
 SUFFIXES = {
@@ -97,6 +100,8 @@ def open_source(
     normal_label: tuple = (),
     contaminated: bool = False,
     image_size: int = 0,
+    tile: int = 0,
+    grey: bool = False,
     data_dir: str = "",
     missing: bool = False,
     columns: str = "numbers",
@@ -136,6 +141,7 @@ def open_source(
     Args:
         source: one of
             `digits` (scikit-learn's 8x8 digits);
+            `photographs` (scikit-learn's two, cut into tiles);
             `tfds:NAME[/CONFIG][:VERSION]` (TensorFlow Datasets: array_record or TFRecord directories);
             `npz:PATH` (arrays x_train, y_train, x_test, y_test; or X (or x) and y; labels are optional);
             `npy:PATH` (inputs only);
@@ -168,6 +174,10 @@ def open_source(
         contaminated: train on anomalies as well, as where nobody knows which examples they are.
         image_size: of folder and tfds images, their height and width in pixels: the shorter side is resized
             (bilinear, antialiased) and the centre cropped. 0 leaves them as they are stored.
+        tile: of folders of pictures, which may be of any size, and of photographs: an example is a square tile of so
+            many pixels, cut out of a picture; those of a picture are all in one split, and those of a single picture
+            in both. 0: an example is a picture.
+        grey: of these, leave colours out.
         data_dir: where tfds data sets are; "" means the environment variable TFDS_DATA_DIR, else
             ~/tensorflow_datasets.
         missing: allow NaN (in a csv also empty fields, "NA" and "?"): entries of a table that were not observed, for
@@ -235,6 +245,9 @@ def open_source(
         raise UserError(f"config.data.examples={examples} must be 0 (all) or more")
     if image_size < 0:
         raise UserError(f"config.data.image_size={image_size} must be 0 (as they are) or more")
+    check_tile(tile)
+    if tile and image_size:
+        raise UserError(f"config.data.tile={tile} and config.data.image_size={image_size}: leave one out")
     if longest < 0:
         raise UserError(f"config.data.longest={longest} must be 0 (all) or more")
     choose("config.data.stop_words", stop_words, dict.fromkeys(STOP_WORDS))
@@ -244,6 +257,8 @@ def open_source(
     choose("config.data.alpha", alpha, dict.fromkeys(ALPHAS))
     given = {
         "image_size": image_size,
+        "tile": tile,
+        "grey": grey,
         "label_column": label_column,
         "leave_out": tuple(leave_out),
         "header": header,
@@ -302,11 +317,15 @@ def open_source(
     share = holdout if parts.test is None else 0.0
     divide = lambda rows, rng: _divided(rows, kept, labels if stratified else None, share, rng)
     train_rows, test_rows, new = _rows(source, parts, divide, split_seed, examples, known, changed)
+    if tile and len(parts.train) == 1 and parts.test is None:
+        train_rows = test_rows = np.zeros(1, np.int64)
     train = parts.train if len(train_rows) == len(parts.train) else parts.train.select(train_rows)
     test = parts.train.select(test_rows) if parts.test is None else parts.test
     for name, split in (("training", train), ("test", test)):
         if not len(split):
             raise UserError(f"{source}: the {name} split is empty; change config.data.holdout={holdout}")
+    if tile:
+        train, test = (cut(source, split, tile) for split in (train, test))
     # A kind that is given replaces the one found: modes, which take long, are not looked for.
     options = {
         "categories": tuple(categories),

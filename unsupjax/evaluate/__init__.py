@@ -12,8 +12,12 @@ from unsupjax.evaluate.clustering.clusters import clusters as clusters
 from unsupjax.evaluate.clustering.som import som as som
 from unsupjax.evaluate.fidelity.anomaly import anomaly as anomaly
 from unsupjax.evaluate.fidelity.completion import completion as completion
+from unsupjax.evaluate.fidelity.denoising import check as check_denoising
+from unsupjax.evaluate.fidelity.denoising import denoising as denoising
 from unsupjax.evaluate.fidelity.jacobian import jacobian as jacobian
 from unsupjax.evaluate.fidelity.likelihood import likelihood as likelihood
+from unsupjax.evaluate.fidelity.rate_distortion import check as check_rates
+from unsupjax.evaluate.fidelity.rate_distortion import rate_distortion as rate_distortion
 from unsupjax.evaluate.fidelity.reconstruction import reconstruction as reconstruction
 from unsupjax.evaluate.figures import animate as animate
 from unsupjax.evaluate.figures import (
@@ -22,7 +26,9 @@ from unsupjax.evaluate.figures import (
     clustering_panels,
     completions,
     component_planes,
+    compressed,
     dendrogram,
+    denoised,
     filters,
     hits,
     interpolations,
@@ -31,6 +37,7 @@ from unsupjax.evaluate.figures import (
     nearest_texts,
     pca,
     prototypes,
+    rate_curves,
     reconstructions,
     samples,
     scores,
@@ -90,6 +97,7 @@ JUDGES = {
     "clusterings": Judge(clusterings, ("labels",)),
     "clusters": Judge(clusters, ("assign",)),
     "completion": Judge(completion, ("fill",)),
+    "denoising": Judge(denoising, ("restore",), kinds=("images",), check=check_denoising),
     "fid": Judge(fid, ("sample",), kinds=PICTURES, check=check_fid),
     "fine_tune": Judge(fine_tune, ("labels", "train labels"), check=check_fractions),
     "generation": Judge(generation, ("sample",), check=check_encoder),
@@ -108,6 +116,7 @@ JUDGES = {
     "next_token": Judge(next_token, ("token_log_prob",), kinds=("tokens",)),
     "rank_me": Judge(rank_me),
     "ranking": Judge(ranking, ("recommend",), kinds=("baskets",), check=check_ranking),
+    "rate_distortion": Judge(rate_distortion, ("codec",), kinds=("images",), check=check_rates),
     "reconstruction": Judge(reconstruction, ("decode",)),
     "sentence_pairs": Judge(sentence_pairs, ("texts",), check=check_pairs),
     "som": Judge(som, ("map",)),
@@ -126,7 +135,9 @@ FIGURES = {  # no name of an evaluator: both have their arguments in `config.eva
     "clustering_panels": Judge(clustering_panels, ("labels",), check=check_panels),
     "completions": Judge(completions, ("fill",), kinds=PICTURES),
     "component_planes": Judge(component_planes, ("map",)),
+    "compressed": Judge(compressed, ("codec",), kinds=("images",)),
     "dendrogram": Judge(dendrogram),
+    "denoised": Judge(denoised, ("restore",), kinds=("images",)),
     "filters": Judge(filters, kinds=PICTURES, check=check_images),
     "hits": Judge(hits, ("map",)),
     "interpolations": Judge(interpolations, ("interpolate",)),
@@ -135,6 +146,7 @@ FIGURES = {  # no name of an evaluator: both have their arguments in `config.eva
     "nearest_texts": Judge(nearest_texts, ("texts",)),
     "pca": Judge(pca),
     "prototypes": Judge(prototypes, ("prototypes",)),
+    "rate_curves": Judge(rate_curves, ("codec",)),
     "reconstructions": Judge(reconstructions, ("decode",)),
     "samples": Judge(samples, ("sample",)),
     "scores": Judge(scores, ("labels", "normal", "decode")),

@@ -5,9 +5,12 @@ from unsupjax.methods.barlow_twins import barlow_twins as barlow_twins
 from unsupjax.methods.base import Method as Method
 from unsupjax.methods.base import State as State
 from unsupjax.methods.base import Wants as Wants
+from unsupjax.methods.blind_spot import blind_spot as blind_spot
 from unsupjax.methods.byol import byol as byol
+from unsupjax.methods.codec import codec as codec
 from unsupjax.methods.contractive import contractive as contractive
 from unsupjax.methods.dec import dec as dec
+from unsupjax.methods.denoiser import denoiser as denoiser
 from unsupjax.methods.denoising import denoising as denoising
 from unsupjax.methods.desom import desom as desom
 from unsupjax.methods.ease import ease as ease
@@ -41,9 +44,12 @@ from unsupjax.methods.word_means import word_means as word_means
 METHODS = {
     "autoencoder": autoencoder,
     "barlow_twins": barlow_twins,
+    "blind_spot": blind_spot,
     "byol": byol,
+    "codec": codec,
     "contractive": contractive,
     "dec": dec,
+    "denoiser": denoiser,
     "denoising": denoising,
     "desom": desom,
     "ease": ease,

@@ -46,6 +46,20 @@ class Generator(NamedTuple):
     length: int
 
 
+class Restorer(NamedTuple):
+    """What takes noise away from pictures of any size.
+
+    Attributes:
+        apply: `(State, x [B, H, W, C]) -> x`; H and W are multiples of `multiple`.
+        multiple: see `apply`.
+        margin: no pixel of the result depends on what is further away; a multiple of `multiple`.
+    """
+
+    apply: Callable
+    multiple: int
+    margin: int
+
+
 class Filled(NamedTuple):
     """Examples of which a part was hidden, and what was predicted in its place; all of one shape.
 
@@ -93,6 +107,8 @@ class Method(NamedTuple):
         token_log_prob: `(State, x) -> ([B, L - 1], [B, L - 1])`, the log-probability in nats of each token but the
             first, given those before it, and whether it is a token and no padding.
         denoise: `(State, x) -> x`, an example without its noise, for methods that learn to take it away.
+        restore: a `Restorer`, for those of them that take pictures of any size.
+        codec: `(State) -> unsupjax.codec.files.Codec`, on the host, for methods that compress pictures into files.
         fill: `(State, key, x) -> Filled`, each example with a random part hidden and predicted from the rest, for
             methods that learn to; the part of example i follows from `fold_in(key, i)`.
         recommend: `(State, x) -> [B, V]`, a score of every item for each row of items, higher is better, those it has
@@ -119,6 +135,8 @@ class Method(NamedTuple):
     generate: Generator | None = None
     token_log_prob: Callable | None = None
     denoise: Callable | None = None
+    restore: Restorer | None = None
+    codec: Callable | None = None
     fill: Callable | None = None
     recommend: Callable | None = None
     items: Callable | None = None

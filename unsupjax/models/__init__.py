@@ -28,6 +28,8 @@ from unsupjax.models.patches import PatchAutoencoder as PatchAutoencoder
 from unsupjax.models.resnet import ResNet as ResNet
 from unsupjax.models.resnet import resnet18 as resnet18
 from unsupjax.models.resnet import resnet50 as resnet50
+from unsupjax.models.restorers import DnCNN as DnCNN
+from unsupjax.models.restorers import UNet as UNet
 from unsupjax.models.transformer import Transformer as Transformer
 from unsupjax.models.transformer import transformer as transformer
 from unsupjax.models.vit import ViT as ViT
@@ -43,6 +45,7 @@ ENCODERS = {
 }
 SEQUENCES = {"patches": PatchAutoencoder, "transformer": transformer}  # of the section `network`
 DECODERS = {"mlp": MLPDecoder, "conv": ConvDecoder}
+RESTORERS = {"dncnn": DnCNN, "unet": UNet}
 HEADS = {"mlp": ProjectionHead}  # of the sections `projector` and `predictor`
 GENERATORS = {
     "mlp": MLPGenerator,

@@ -31,6 +31,8 @@ def parts(
     unreadable: float,
     alpha: str,
     key: Callable[[Any], bytes] | None = None,
+    grey: bool = False,
+    any_size: bool = False,
 ) -> Parts:
     """The training and the test split of encoded pictures, whose headers are all looked at first.
 
@@ -41,6 +43,8 @@ def parts(
         label_names: of the classes, or None.
         image_size, unreadable, alpha: as `unsupjax.data.open_source` has them.
         key: tells a record from others, for `LazySplit`.
+        grey: colours are left out.
+        any_size: sizes may differ; what is made of these pictures has one.
 
     Raises:
         UserError: too many are unreadable, one is deep, sizes differ.
@@ -52,7 +56,8 @@ def parts(
         headers += [(read(records[i])[0], h) for i, h in seen.items()]
         rows = np.fromiter(seen, np.int64, len(seen))
         found.append(([records[i] for i in seen], None if labels is None else labels[rows], skipped))
-    channels = _channels(source, headers, image_size, alpha)
+    channels = _channels(source, headers, image_size or any_size, alpha)
+    channels = 1 if grey else channels
     width, height = headers[0][1].size
     shape = (image_size, image_size, channels) if image_size else (height, width, channels)
     made = [
@@ -92,7 +97,7 @@ def _key(key: Callable, record) -> bytes:
     return key(record[0])
 
 
-def _channels(source: str, headers: list[tuple[str, Header]], size: int, alpha: str) -> int:
+def _channels(source: str, headers: list[tuple[str, Header]], size: int | bool, alpha: str) -> int:
     """The number of channels: 1 if all images are greyscale, else 3, and 4 with alpha; says what is lost.
 
     Without `size`, sizes must agree.

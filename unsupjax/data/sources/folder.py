@@ -82,7 +82,9 @@ def layout(paths: Sequence[tuple[str, ...]]) -> Layout:
     return Layout(base, trains[0], tuple(tests))
 
 
-def open_folder(source: str, path: str, *, image_size: int, unreadable: float, alpha: str) -> Parts:
+def open_folder(
+    source: str, path: str, *, image_size: int, unreadable: float, alpha: str, tile: int, grey: bool
+) -> Parts:
     """PATH/CLASS/*.png, or PATH/*.png without labels, or either below PATH/train and PATH/test (or val)."""
     if os.path.isfile(path) and path.lower().endswith(ARCHIVES):
         raise UserError(f"{source}: {path} is an archive; unpack it, and name the folder that it holds")
@@ -97,7 +99,8 @@ def open_folder(source: str, path: str, *, image_size: int, unreadable: float, a
     _check_classes(source, names, test)
     numbers = {name: i for i, name in enumerate(names or ())}
     splits = [files and _with_labels(files, numbers) for files in (train, test)]
-    options = {"image_size": image_size, "unreadable": unreadable, "alpha": alpha}
+    options = {"image_size": image_size, "unreadable": unreadable, "alpha": alpha, "grey": grey}
+    options["any_size"] = bool(tile)
     return encoded.parts(source, splits, read, names, key=functools.partial(_key, root=path), **options)
 
 

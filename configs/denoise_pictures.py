@@ -1,0 +1,21 @@
+"""A blind denoiser of photographs of any size, trained on clean ones of your own.
+
+python train.py --config=configs/denoise_pictures.py --config.data.source=folder:PATH
+"""
+
+from unsupjax.config import experiment
+
+
+def get_config():
+    """The experiment."""
+    return experiment(
+        data={"source": "photographs", "tile": 128},
+        method={"name": "denoiser"},
+        restorer={"name": "unet"},
+        optimizer={"name": "muon", "learning_rate": 3e-3, "weight_decay": 0.0, "clip_norm": 1.0},
+        schedule={"name": "cosine", "warmup": 0.02},
+        train={"batch_size": 16, "steps": 3000},
+        checkpoint={"every": 500, "keep": 1},
+        cpu_devices=0,
+        evaluate={"run": ("denoising",), "figures": ("denoised",)},
+    )
