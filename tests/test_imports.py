@@ -26,7 +26,8 @@ ALLOWED = {  # room -> the rooms that it may import
     "cluster": {"errors", "numerics", "parallel"},
     "som": {"numerics", "parallel"},
     "topics": set(),
-    "data": {"errors"},
+    "series": {"errors"},
+    "data": {"errors", "series"},
     "methods": {
         "augment",
         "cluster",
