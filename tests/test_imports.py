@@ -63,6 +63,7 @@ ALLOWED = {  # room -> the rooms that it may import
         "models",
         "numerics",
         "parallel",
+        "series",
         "som",
         "topics",
     },

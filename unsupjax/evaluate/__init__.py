@@ -67,6 +67,8 @@ from unsupjax.evaluate.representation.neighbours import check as check_kept_neig
 from unsupjax.evaluate.representation.neighbours import neighbours as neighbours
 from unsupjax.evaluate.representation.rank_me import rank_me as rank_me
 from unsupjax.evaluate.require import check_images as check_images
+from unsupjax.evaluate.series.detection import check as check_detection
+from unsupjax.evaluate.series.detection import detection as detection
 from unsupjax.evaluate.subject import Subject as Subject
 from unsupjax.evaluate.subject import map_batches as map_batches
 from unsupjax.evaluate.subject import subject as subject
@@ -90,6 +92,7 @@ JUDGES = {
     "clusterings": Judge(clusterings, ("labels",)),
     "clusters": Judge(clusters, ("assign",)),
     "completion": Judge(completion, ("fill",)),
+    "detection": Judge(detection, ("labels",), kinds=("windows",), check=check_detection),
     "fid": Judge(fid, ("sample",), kinds=PICTURES, check=check_fid),
     "fine_tune": Judge(fine_tune, ("labels", "train labels"), check=check_fractions),
     "generation": Judge(generation, ("sample",), check=check_encoder),

@@ -100,6 +100,9 @@ class Method(NamedTuple):
         items: `(State) -> [V, D]`, an embedding of each item, likewise.
         topics: `(State) -> [K, V]`, how much each word stands for each topic, at least 0, for methods of texts; of
             these `encode` gives the proportions of the topics, and `assign` one of them.
+        surprise: `(State, x) -> [B, ...]`, how strange each part of an example is, at least 0, higher is stranger, for
+            methods that score otherwise than by the squared error of a reconstruction: of windows of time `[B, h, C]`,
+            their last h steps in each channel; of rows of a table `[B, J]`, their columns.
         wants: what it asks of its data.
     """
 
@@ -123,6 +126,7 @@ class Method(NamedTuple):
     recommend: Callable | None = None
     items: Callable | None = None
     topics: Callable | None = None
+    surprise: Callable | None = None
     wants: Wants = Wants()
 
 
