@@ -15,7 +15,7 @@ from unsupjax.series.period import period
 
 CLASSES = ("normal", "anomalous")
 _PERIODS = 2  # of a window whose length nobody names
-_SHORT, _LONG = 16, 512
+_SHORT, _LONG = 64, 512
 
 
 class Windowed(NamedTuple):
@@ -105,11 +105,14 @@ def cut(
 
 
 def automatic(values: np.ndarray) -> int:
-    """The length of windows of a series `[T, C]`: two periods of the channel that repeats itself most clearly."""
+    """The length of windows of a series `[T, C]`: two periods of the first channel that has one, from 64 to 512 steps.
+
+    At most a third of the series.
+    """
     spans = [period(channel, usual=0) for channel in values.T]
     spans = [p for p in spans if p]
     found = _PERIODS * spans[0] if spans else 0
-    return int(np.clip(found or 4 * _SHORT, _SHORT, min(_LONG, max(len(values) // 3, 2))))
+    return int(min(max(found, _SHORT), _LONG, max(len(values) // 3, 2)))
 
 
 def members_of(windowed: WindowSplit) -> Members:

@@ -1,4 +1,4 @@
-"""Distances to the nearest windows of the training part: no parameters, and hard to beat."""
+"""Distances to the windows of the training part: no parameters, and hard to beat."""
 
 from typing import NamedTuple
 
@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from unsupjax.methods.base import Method, Wants
+from unsupjax.methods.parts import subspace as subspaces
+from unsupjax.numerics import nearest as units
 
 MOST_NUMBERS = 2**25  # in the memory
 
@@ -16,37 +18,40 @@ class NearestWindowsState(NamedTuple):
 
     Attributes:
         step, key: as of every method.
-        memory: training windows in the order of time, float32 `[M, W * C]`.
-        half_norms: of each half its squared length, `[M]`.
+        known: of the training windows; arrays of JAX.
     """
 
     step: jax.Array
     key: jax.Array
-    memory: jax.Array
-    half_norms: jax.Array
+    known: subspaces.Known
 
 
 def nearest_windows(
     *,
     most: int = 20_000,
+    subspace: float = 0.9,
     limit: float = 50.0,
     rows: np.ndarray | None = None,
     shape: tuple[int, ...],
     examples: int,
 ) -> Method:
-    r"""The Euclidean distance of a window to the nearest one of the training part, which is kept whole.
+    r"""The distance of a window to the nearest one of the training part, and to a Gaussian fitted to all of them.
 
-    `surprise` gives `[B, C]`, the distance :math:`d = \|x - y\|` divided over the channels by their shares of
-    :math:`d^2`. A window that is itself in memory is compared with the others that share less than half of its steps,
-    so that the training part has scores like any other. `encode` gives the nearest window, flattened, and `decode`
-    makes it a window again.
+    The first is Euclidean, :math:`d = \|x - y\|`, to the windows kept in memory. A window that is itself in memory is
+    compared with the others that share less than half of its steps, so that the training part has scores like any
+    other. The second, where there are several channels, is the squared Mahalanobis length under probabilistic PCA,
+    :math:`m = \sum_i p_i^2 / \lambda_i + \|r\|^2 / \sigma^2` with the components p and what they leave, r: it sees
+    channels that no longer go together. Each is measured in its own quantile .99 over training windows, and they are
+    added.
 
-    There is nothing to train: the first step says that it has converged.
+    `surprise` gives `[B, C]`, both divided over the channels by their shares of :math:`d^2` and of :math:`\|r\|^2`.
+    `encode` gives the window itself, flattened. There is nothing to train: the first step says that it has converged.
 
     Args:
-        most: M, windows that are kept; where there are more, evenly spaced ones (of which nearly the same may then
-            remain: the scores of the training part are too low). 2^25 numbers are kept at most.
-        limit: values, in deviations from a channel's mean, are brought into [-limit, limit].
+        most: windows in memory; where there are more, evenly spaced ones (of which nearly the same may then remain: the
+            scores of the training part are too low). 2^25 numbers are kept at most.
+        subspace: the share of the training windows' variance that the components explain; 0.0: the nearest one alone.
+        limit: values, in deviations from a channel's mean, are brought into [-limit, limit], and so are both parts.
         rows: the training split as it is stored. Only training needs it.
         shape: (W, C), of a window.
         examples: N, in the training split.
@@ -54,58 +59,71 @@ def nearest_windows(
     Raises:
         ValueError: an argument out of its range.
 
-    Source: discords: Keogh, Lin and Fu, ICDM 2005; against a clean part: Mercer, Alaee, Abdoli, Singh, Murillo and
-    Keogh, "Matrix Profile XXIII: contrast profile", ICDM 2021, and the baselines of TSB-UAD.
+    Source: discords: Keogh, Lin and Fu, ICDM 2005, and the baselines of TSB-UAD; probabilistic PCA: Tipping and Bishop,
+    JRSS B 61 (1999).
     """
-    if most < 2 or limit <= 0:
-        raise ValueError(f"{most=} must be at least 2 and {limit=} above 0")
+    if most < 2 or limit <= 0 or not 0 <= subspace < 1:
+        raise ValueError(f"{most=} must be at least 2, {limit=} above 0 and {subspace=} in [0, 1)")
     if len(shape) != 2:
         raise ValueError(f"it takes windows of time [W, C], and examples have the shape {shape}")
     width, channels = shape
     kept = min(most, max(MOST_NUMBERS // (width * channels), 2), examples)
-    spacing = examples / kept
+    radius = max(int(width * kept / examples / 2), 1)
+    several = subspace > 0 and channels > 1
+    found = subspaces.known(rows, shape, kept, examples, limit, subspace if several else 0.0)
+
+    def init(key, batch):
+        del batch
+        made = jax.tree.map(lambda a: jnp.asarray(a, jnp.float32), found())
+        return NearestWindowsState(jnp.zeros((), jnp.int32), key, made)
 
     def flat(x):
         return jnp.clip(x, -limit, limit).reshape(len(x), -1)
 
-    def init(key, batch):
-        if rows is None:
-            memory = jnp.zeros((kept, width * channels))
-        else:
-            at = (np.arange(kept) * spacing).astype(np.int64)
-            memory = flat(jnp.asarray(rows[at], jnp.float32))
-        half = 0.5 * jnp.sum(jnp.square(memory), axis=1)
-        return NearestWindowsState(jnp.zeros((), jnp.int32), key, memory, half)
+    def nearest(known, q):
+        half = 0.5 * jnp.sum(jnp.square(known.memory), axis=1)
+        values = half[:, None] - jnp.matmul(known.memory, q.T, precision="highest")
+        first, _ = units.lowest(values)
+        itself = jnp.abs(q - known.memory[first]).max(axis=1) == 0
 
-    def nearest(state, x):
-        q = flat(x)
-        values = state.half_norms[None] - jnp.matmul(q, state.memory.T, precision="highest")
-        first = jnp.argmin(values, axis=1)
-        itself = jnp.abs(q - state.memory[first]).max(axis=1) == 0
-        radius = max(int(width / 2 / spacing), 1)
-        close = jnp.abs(jnp.arange(kept)[None] - first[:, None]) < radius
-        values = jnp.where(itself[:, None] & close, jnp.inf, values)
-        index = jnp.argmin(values, axis=1)
-        alone = jnp.isinf(values[jnp.arange(len(x)), index])  # nothing else is in memory
-        return jnp.where(alone, first, index)
+        def others():
+            close = jnp.abs(jnp.arange(kept)[:, None] - first[None]) < radius
+            index, least = units.lowest(jnp.where(itself[None] & close, jnp.inf, values))
+            return jnp.where(jnp.isinf(least), first, index)  # nothing else is in memory
 
-    def apart(state, x):
-        difference = flat(x) - state.memory[nearest(state, x)]
-        return jnp.sum(jnp.square(difference).reshape(len(x), width, channels), axis=1)
+        return jax.lax.cond(jnp.any(itself), others, lambda: first)
 
-    def surprise(state, x):
-        squares = apart(state, x)
+    def by_channel(squares):
+        return jnp.sum(squares.reshape(-1, width, channels), axis=1)
+
+    def apart(known, q):
+        return by_channel(jnp.square(q - known.memory[nearest(known, q)]))
+
+    def beyond(known, q):
+        y = q - known.centre[None]
+        inside = jnp.matmul(y, known.axes.T, precision="highest")
+        squares = by_channel(jnp.square(y - jnp.matmul(inside, known.axes, precision="highest")))
+        total = jnp.sum(squares, axis=1)
+        m = jnp.sum(jnp.square(inside) / known.variance[None], axis=1) + total / known.noise
+        return squares / jnp.maximum(total, 1e-12)[:, None], m
+
+    def surprise(state: NearestWindowsState, x: jax.Array):
+        known, q = state.known, flat(x)
+        squares = apart(known, q)
         total = jnp.sum(squares, axis=1, keepdims=True)
-        return squares / jnp.sqrt(jnp.maximum(total, 1e-12))
+        d = jnp.minimum(jnp.sqrt(total) / known.usual[0], limit)
+        parts = d * squares / jnp.maximum(total, 1e-12)
+        if several:
+            shares, m = beyond(known, q)
+            parts = parts + shares * jnp.minimum(m / known.usual[1], limit)[:, None]
+        return parts
 
-    def step(state, x):
-        loss = jnp.sqrt(apart(state, x).sum(axis=1)).mean()
+    def step(state: NearestWindowsState, x: jax.Array):
+        loss = jnp.sqrt(apart(state.known, flat(x)).sum(axis=1)).mean()
         return state._replace(step=state.step + 1), {"loss": loss, "converged": jnp.ones(())}
 
-    def encode(state, x):
-        return state.memory[nearest(state, x)]
+    def encode(state: NearestWindowsState, x: jax.Array):
+        del state
+        return flat(x)
 
-    def decode(state, z):
-        return z.reshape(len(z), width, channels)
-
-    return Method(init, step, encode, decode, surprise=surprise, wants=Wants(kinds=("windows",)))
+    return Method(init, step, encode, surprise=surprise, wants=Wants(kinds=("windows",)))

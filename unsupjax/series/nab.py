@@ -57,6 +57,17 @@ def nab_score(scores: Sequence[np.ndarray], labels: Sequence[np.ndarray]) -> flo
     return float(100 * max(total.max(initial=0.0), 0.0) / (2 * windows))
 
 
+def records(scores: np.ndarray, width: int) -> np.ndarray:
+    """Scores `[T]` of the steps that have the greatest of the last `width`, the least of all elsewhere.
+
+    An alarm is raised once, and not at every step that it lasts.
+    """
+    from scipy.ndimage import maximum_filter1d
+
+    before = maximum_filter1d(scores, width, origin=(width - 1) // 2, mode="constant", cval=-np.inf)
+    return np.where(scores >= before, scores, scores.min())
+
+
 def _points(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
     """Of the steps that count: scores, what a detection there is worth, and the interval (-1: none); and how many."""
     n = len(scores)

@@ -1,4 +1,8 @@
-"""Simple detectors beside which a method's scores are judged: each fitted to the training part alone."""
+"""Simple detectors beside which a method's scores are judged: each fitted to the training part alone.
+
+Each gives two scores of every step, as `unsupjax.evaluate.series.steps.Steps` has them: averaged over the windows of a
+step, and as it was known there.
+"""
 
 from collections.abc import Callable
 
@@ -13,15 +17,17 @@ _FEATURES = 256  # numbers of a window that a forest sees, means over neighbouri
 _LIMIT = 50.0
 
 
-def smoothed_z(split: WindowSplit) -> np.ndarray:
+def smoothed_z(split: WindowSplit) -> tuple[np.ndarray, np.ndarray]:
     """The greatest deviation of a channel from its training mean, in deviations, averaged over half a window."""
-    made = np.abs(split.series).max(axis=1).astype(np.float64)
+    z = np.abs(split.series).max(axis=1).astype(np.float64)
+    made, width = (z.copy(), z.copy()), max(split.length // 2, 1)
     for first, end in split.timeline.spans():
-        made[first:end] = smoothed(made[first:end], max(split.length // 2, 1), causal=False)
+        for causal, values in enumerate(made):
+            values[first:end] = smoothed(z[first:end], width, causal=bool(causal))
     return made
 
 
-def isolation_forest(split: WindowSplit) -> np.ndarray:
+def isolation_forest(split: WindowSplit) -> tuple[np.ndarray, np.ndarray]:
     """100 trees over windows (of more than 256 numbers means of neighbouring steps), averaged over those of a step."""
     from sklearn.ensemble import IsolationForest
 
@@ -34,7 +40,7 @@ def isolation_forest(split: WindowSplit) -> np.ndarray:
     return _of_windows(split, fit)
 
 
-def neighbours(split: WindowSplit) -> np.ndarray:
+def neighbours(split: WindowSplit) -> tuple[np.ndarray, np.ndarray]:
     """The distance to the nearest training window (that shares less than half of its steps), averaged likewise."""
 
     def fit(windows):
@@ -57,7 +63,7 @@ def neighbours(split: WindowSplit) -> np.ndarray:
     return _of_windows(split, fit)
 
 
-def pca(split: WindowSplit) -> np.ndarray:
+def pca(split: WindowSplit) -> tuple[np.ndarray, np.ndarray]:
     """The squared error of windows from the components of 90 % of the training windows' variance, averaged likewise."""
 
     def fit(windows):
@@ -76,7 +82,7 @@ def pca(split: WindowSplit) -> np.ndarray:
     return _of_windows(split, fit)
 
 
-BASELINES: dict[str, Callable[[WindowSplit], np.ndarray]] = {
+BASELINES: dict[str, Callable[[WindowSplit], tuple[np.ndarray, np.ndarray]]] = {
     "isolation_forest": isolation_forest,
     "neighbours": neighbours,
     "pca": pca,
@@ -92,19 +98,20 @@ def _coarse(windows: np.ndarray, group: int) -> np.ndarray:
     return windows.reshape(len(windows), -1)
 
 
-def _of_windows(split: WindowSplit, fit: Callable) -> np.ndarray:
-    """Scores of steps, `[T]`, of a detector of windows: `fit(windows [N, W, C]) -> (windows -> [N])`."""
+def _of_windows(split: WindowSplit, fit: Callable) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of steps, `[T]`, of a detector of windows, `fit(windows [N, W, C]) -> (windows -> [N])`: means over the
+    windows of a step, and those of the window that ends there."""
     read = lambda at: np.clip(split.gather(at)[0], -_LIMIT, _LIMIT)
     trained = split.timeline.training()
     inside = np.flatnonzero(trained[split.begins] & trained[split.begins + split.length - 1])
     most = max(min(MOST, _NUMBERS // (split.length * split.series.shape[1])), 2)
     score = fit(read(inside[np.unique(np.linspace(0, len(inside) - 1, most).astype(int))]))
-    fold, size = (
-        Fold(len(split.series), 1),
-        max(min(2_048, _NUMBERS // (split.length * split.series.shape[1])), 1),
-    )
+    fold, causal = Fold(len(split.series), 1), np.full(len(split.series), np.nan)
+    size = max(min(2_048, _NUMBERS // (split.length * split.series.shape[1])), 1)
     for start in range(0, len(split), size):
         at = np.arange(start, min(start + size, len(split)))
         found = np.asarray(score(read(at)), np.float64)
-        fold.add(found[:, None, None], split.begins[at] + split.length - 1, split.length)
-    return fold.means()[:, 0]
+        ends = split.begins[at] + split.length - 1
+        fold.add(found[:, None, None], ends, split.length)
+        causal[ends] = found
+    return fold.means()[:, 0], causal

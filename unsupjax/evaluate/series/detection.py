@@ -9,9 +9,9 @@ from unsupjax.data.windows import Timeline
 from unsupjax.errors import UserError, choose
 from unsupjax.evaluate.judge import Facts
 from unsupjax.evaluate.series.baselines import BASELINES
-from unsupjax.evaluate.series.steps import judged
+from unsupjax.evaluate.series.steps import judged, ranked
 from unsupjax.evaluate.subject import Subject
-from unsupjax.series.nab import nab_score
+from unsupjax.series.nab import nab_score, records
 from unsupjax.series.period import period
 from unsupjax.series.vus import volumes
 
@@ -39,7 +39,8 @@ def detection(
     Returns:
         Means over the series with anomalies: `vus_pr`, `vus_roc` (`unsupjax.series.vus`), `ap` (average precision),
         `auroc`, `best_f1` (of steps, at the best threshold, without point adjustment), `anomaly_fraction`; over all
-        series `nab_standard` (`unsupjax.series.nab`; left out where no anomaly is scored); and all of them as
+        series `nab_standard` (`unsupjax.series.nab`, of scores as they were known at a step, where a detection is a
+        step with the greatest score of the last W; left out where no anomaly is scored); and all of them as
         `NAME_BASELINE`, with `random` beside.
 
     Raises:
@@ -51,14 +52,13 @@ def detection(
         raise UserError("config.evaluate.run: 'detection' needs labels, and the series have none")
     if np.ptp(found.scores) <= 1e-9 * max(np.abs(found.scores).max(), 1e-30):
         raise UserError("detection: the scores of all steps have collapsed to one value; train longer")
-    tell = _measures(found.split.series, timeline, buffer)
-    results = tell(found.scores)
+    tell = _measures(found.split.series, timeline, buffer, found.split.length)
+    at_once = judged(subject, "detection", causal=True).scores
+    results = tell(found.scores, at_once)
     random = np.random.default_rng(0).random(len(found.scores))
-    for name, scores in [(n, BASELINES[n](found.split)) for n in baselines] + [("random", random)]:
-        least = np.nanmin(scores)
-        results |= {
-            f"{key}_{name}": v for key, v in tell(np.where(np.isfinite(scores), scores, least)).items()
-        }
+    for name in (*baselines, "random"):
+        late, early = (random, random) if name == "random" else map(ranked, BASELINES[name](found.split))
+        results |= {f"{key}_{name}": v for key, v in tell(early if causal else late, early).items()}
     fraction = float(np.mean([timeline.labels[a:b].mean() for a, b in timeline.spans()]))
     return results | {"anomaly_fraction": fraction}
 
@@ -74,10 +74,8 @@ def check(arguments: Mapping[str, Any], facts: Facts) -> None:
         )
 
 
-def _measures(
-    series: np.ndarray, timeline: Timeline, buffer: int
-) -> Callable[[np.ndarray], dict[str, float]]:
-    """`(scores [T]) -> measures`, means over the series that have anomalies."""
+def _measures(series: np.ndarray, timeline: Timeline, buffer: int, width: int) -> Callable:
+    """`(scores [T], those known at once [T]) -> measures`, means over the series that have anomalies."""
     spans = [
         (a, b) for a, b in timeline.spans() if timeline.labels[a:b].any() and not timeline.labels[a:b].all()
     ]
@@ -85,14 +83,15 @@ def _measures(
         raise UserError("detection: no series has both, anomalous steps and normal ones")
     buffers = [buffer or period(series[a:b, 0]) for a, b in spans]
 
-    def tell(scores: np.ndarray) -> dict[str, float]:
+    def tell(scores: np.ndarray, at_once: np.ndarray) -> dict[str, float]:
         each = [
             of_series(scores[a:b], timeline.labels[a:b], w) for (a, b), w in zip(spans, buffers, strict=True)
         ]
         results = {name: float(np.mean([one[name] for one in each])) for name in each[0]}
         parts = timeline.spans()
         try:
-            nab = nab_score([scores[a:b] for a, b in parts], [timeline.labels[a:b] for a, b in parts])
+            found = [records(at_once[a:b], width) for a, b in parts]
+            nab = nab_score(found, [timeline.labels[a:b] for a, b in parts])
         except UserError:
             return results
         return results | {"nab_standard": nab}

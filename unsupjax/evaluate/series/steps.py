@@ -1,5 +1,6 @@
 """Scores of the steps of series, from what a method says of their windows."""
 
+import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -55,13 +56,32 @@ def _squares(encode: Callable, decode: Callable) -> Callable:
     return lambda state, x: jnp.square(decode(state, encode(state, x)) - x)
 
 
+class _Asked:
+    """What steps are scored by; equal to itself alone, and to one of the very same parts."""
+
+    def __init__(self, *parts: Any):
+        self.parts = parts
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Asked) and all(a is b for a, b in zip(self.parts, other.parts, strict=True))
+
+    def __hash__(self) -> int:
+        return hash(tuple(map(id, self.parts)))
+
+
 def of_split(method: "Method", state: Any, split: WindowSplit, user: str) -> Steps:
-    """The `Steps` of all series of a split, whose windows are cut at every step.
+    """The `Steps` of all series of a split, whose windows are cut at every step; the last ones are kept.
 
     Errors of single steps (h = 1), which jump, are averaged over half a window: those behind a step (`causal`), or
     around it.
     """
-    function, steps = surprising(method, user), len(split.series)
+    return _of_split(_Asked(surprising(method, user), state, split))
+
+
+@functools.lru_cache(maxsize=1)
+def _of_split(asked: _Asked) -> Steps:
+    function, state, split = asked.parts
+    steps = len(split.series)
     width, channels = split.length, split.series.shape[1]
     blank = jax.ShapeDtypeStruct((1, width, channels), jnp.float32)
     shape = jax.eval_shape(function, state, blank).shape
@@ -132,5 +152,10 @@ def judged(subject: Subject, user: str, *, causal: bool = False) -> Judged:
     training = split.timeline.training()
     level = levels((found.causal if causal else found.parts)[training])
     scores = found.scores(level, causal=causal)
-    least = np.nanmin(scores) if np.isfinite(scores).any() else 0.0
-    return Judged(split, found, level, np.where(np.isfinite(scores), scores, least))
+    return Judged(split, found, level, ranked(scores))
+
+
+def ranked(scores: np.ndarray) -> np.ndarray:
+    """Scores `[T]` of which those that are missing (NaN) are the least of all."""
+    known = np.isfinite(scores)
+    return np.where(known, scores, scores[known].min() if known.any() else 0.0)
