@@ -80,7 +80,7 @@ ALLOWED = {  # room -> the rooms that it may import
         "optimizers",
         "parallel",
     },
-    "model": {"data", "errors", "evaluate", "methods", "parallel", "run"},
+    "model": {"arrays", "data", "errors", "evaluate", "methods", "parallel", "run"},
     "commands": {
         "arrays",
         "config",

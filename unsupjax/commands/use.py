@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from unsupjax import arrays
-from unsupjax.commands import output
+from unsupjax.commands import detect, output
 from unsupjax.commands.arguments import add_processes, start_processes
-from unsupjax.data.kinds import Arrays, Baskets, Images, Kind, Table, Tokens
+from unsupjax.data.kinds import Arrays, Baskets, Images, Kind, Table, Tokens, Windows
 from unsupjax.data.source import source_of
 from unsupjax.data.stream import ALL, Block, Stream, is_columns, open_stream, rows_of
 from unsupjax.errors import UserError
@@ -72,7 +72,7 @@ def run(name: str, argv: list[str]) -> None:
     """Runs the command."""
     options = _parser(name).parse_args(argv)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # what is half written is removed
-    live = options.source == "-"
+    live = options.source == "-" or getattr(options, "stream", False)
     _check(name, options, live)
     start_processes(options)
     with together():
@@ -81,6 +81,10 @@ def run(name: str, argv: list[str]) -> None:
         model.batch_size = options.batch or model.batch_size
         keep = tuple(options.keep.split(",")) if options.keep else ()
         _check_kind(options, model.kind)
+        series = isinstance(model.kind, Windows) and name == "score"
+        if series:
+            (detect.live if live else detect.run)(options, model)
+            return
         if not live:
             writer = output.check(options.out, options.overwrite)
             whole = not keep and USES[name].whole and writer in (output.Csv, output.Parquet)
@@ -130,6 +134,8 @@ def _parser(name: str) -> argparse.ArgumentParser:
         "--text_column", help="of a table in SOURCE, the column of texts; default: as in training"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace what --out names")
+    if name == "score":
+        detect.add(parser)
     add_processes(parser)
     return parser
 
@@ -155,8 +161,11 @@ def _check_kind(options: argparse.Namespace, kind: Kind) -> None:
     for option, taker, what in (
         ("text_column", (Tokens, Baskets), "texts"),
         ("unreadable", Images, "pictures"),
+        ("causal", Windows, "series"),
+        ("alarms", Windows, "series"),
+        ("state", Windows, "series"),
     ):
-        if getattr(options, option) is not None and not isinstance(kind, taker):
+        if getattr(options, option, None) not in (None, "", False) and not isinstance(kind, taker):
             raise UserError(f"--{option} is for models of {what}, and this takes {kind.name}; leave it out")
 
 

@@ -188,15 +188,15 @@ def resampled(series: Series, step: float) -> Series:
     return series._replace(values=values, time=grid, labels=labels)
 
 
-def filled(values: np.ndarray, gap: int) -> np.ndarray:
+def filled(values: np.ndarray, gap: int, causal: bool = False) -> np.ndarray:
     """Values `[T, C]` with what is missing in at most `gap` steps behind each other interpolated, of each channel.
 
-    At the beginning and the end, where nothing lies on the other side, the nearest value stands.
+    At the beginning and the end, where nothing lies on the other side, the nearest value stands. With `causal` the last
+    value stands for the first `gap` missing ones, and nothing for what is missing before any.
     """
     if np.isfinite(values).all() or not gap:
         return values
-    made = values.copy()
-    at = np.arange(len(values))
+    made, at = values.copy(), np.arange(len(values))
     for channel in made.T:
         gone = np.isnan(channel)
         if gone.all() or not gone.any():
@@ -204,6 +204,8 @@ def filled(values: np.ndarray, gap: int) -> np.ndarray:
         edges = np.flatnonzero(np.diff(np.r_[False, gone, False].astype(np.int8))).reshape(-1, 2)
         whole = np.interp(at, at[~gone], channel[~gone])
         for first, end in edges:
-            if end - first <= gap:
+            if causal and first:
+                channel[first : min(end, first + gap)] = channel[first - 1]
+            elif not causal and end - first <= gap:
                 channel[first:end] = whole[first:end]
     return made

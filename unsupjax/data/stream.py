@@ -17,7 +17,7 @@ import numpy as np
 from unsupjax.data import delimited
 from unsupjax.data.bags import SparseSplit
 from unsupjax.data.columns import NOT_OBSERVED
-from unsupjax.data.kinds import Baskets, Images, Kind, Table, Tokens
+from unsupjax.data.kinds import Baskets, Images, Kind, Table, Tokens, Windows
 from unsupjax.data.kinds.columns import Category, Column
 from unsupjax.data.pictures import UnreadableImage, decode_image
 from unsupjax.data.skipped import Skipped
@@ -26,6 +26,7 @@ from unsupjax.data.sources import columnar, folder, frames, ratings, tar
 from unsupjax.data.sources.bow import TABLES, open_bow
 from unsupjax.data.sources.text import open_column
 from unsupjax.data.splits import Split
+from unsupjax.data.windowed import Windowed, cut
 from unsupjax.errors import UserError, nearest
 
 ALL = "all"  # of the columns, kept
@@ -79,6 +80,8 @@ def open_stream(text: str, kind: Kind, options: Mapping[str, Any], keep: Sequenc
     form, path = form_of(source)
     if isinstance(kind, Baskets):
         return _of_baskets(source, form, path, kind, options, keep)
+    if isinstance(kind, Windows):
+        return _of_windows(source, form, path, kind, options)
     if isinstance(kind, Images) and form in ("folder", "tar"):
         return _of_pictures(source, *_PICTURES[form](source, path), kind, options)
     if options.get("text_column") and form in ("csv", "parquet", "arrow"):
@@ -192,6 +195,23 @@ def _of_splits(source: str, splits: list[Split], kind: Kind, options: Mapping[st
             yield Block(start, {"row": rows}, np.ones(len(rows), bool), turn(gather(rows)))
 
     return Stream(source, ("row",), int(ends[-1]), blocks)
+
+
+def _of_windows(source: str, form: str, path: str, kind: Windows, options: Mapping[str, Any]) -> Stream:
+    """The windows of series, at every step."""
+    taken = options_of(form, options, strict=False)
+    found = SOURCES[form](source, path, **taken)
+    if not isinstance(found, Windowed):
+        raise UserError(f"{source} holds no series, and the model takes windows of them: series:FILE")
+    _, _, split = cut(source, found._replace(train_end="1.0"), kind, True)
+
+    def blocks(size: int, part: int, parts: int) -> Iterator[Block]:
+        for start in range(part * size, len(split), parts * size):
+            rows = np.arange(start, min(start + size, len(split)))
+            raw = kind.restore(split.gather(rows)[0])
+            yield Block(start, {"step": split.begins[rows]}, np.ones(len(rows), bool), raw)
+
+    return Stream(source, ("step",), len(split), blocks)
 
 
 def _of_baskets(

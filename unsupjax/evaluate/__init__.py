@@ -6,6 +6,8 @@ says what a subject lacks.
 
 from unsupjax.cluster.scores import hungarian_accuracy as hungarian_accuracy
 from unsupjax.cluster.scores import purity as purity
+from unsupjax.evaluate.calibration import CALIBRATION as CALIBRATION
+from unsupjax.evaluate.calibration import calibration as calibration
 from unsupjax.evaluate.clustering.clusterings import clusterings as clusterings
 from unsupjax.evaluate.clustering.clusterings import summary as summary
 from unsupjax.evaluate.clustering.clusters import clusters as clusters

@@ -65,8 +65,10 @@ class Windows(NamedTuple):
             np.float32
         )
 
-    def regular(self, series: Series) -> Series:
+    def regular(self, series: Series, *, causal: bool = False) -> Series:
         """A series with the model's channels, in the order of time, on its grid, short gaps interpolated.
+
+        With `causal` what is missing stands as it was last.
 
         Raises:
             UserError: a channel that is missing; no row.
@@ -86,7 +88,7 @@ class Windows(NamedTuple):
         series = series._replace(
             values=series.values[:, [there[n] for n in self.channels]], channels=self.channels
         )
-        return regular(series, self.step, self.gap)
+        return regular(series, self.step, self.gap, causal)
 
     def see(self, stored: jax.Array) -> jax.Array:
         """Float32; UserError for another shape."""
@@ -116,7 +118,7 @@ class Windows(NamedTuple):
         return cls(int(fields["length"]), channels, mean, std, *rest)
 
 
-def regular(series: Series, step: float, gap: int) -> Series:
+def regular(series: Series, step: float, gap: int, causal: bool = False) -> Series:
     """In the order of time, on a grid of `step` (0: rows are steps), gaps of up to `gap` steps interpolated."""
     series = ordered(series)
     if step and series.time is not None:
@@ -128,7 +130,7 @@ def regular(series: Series, step: float, gap: int) -> Series:
             series.name,
             100 * share,
         )
-    return series._replace(values=filled(series.values, gap))
+    return series._replace(values=filled(series.values, gap, causal))
 
 
 def fit_windows(

@@ -30,6 +30,7 @@ def read_series(
     delimiter: str = "",
     timezone: str = "",
     intervals: str = "",
+    lenient: bool = False,
 ) -> list[Series]:
     """The series of a file, or of every file of a folder, in the order of their names; arguments as of `open_source`.
 
@@ -38,7 +39,7 @@ def read_series(
             column, or files of different channels; an interval outside its series.
     """
     options = {"time_column": time_column, "label_column": label_column, "leave_out": tuple(leave_out)}
-    options |= {"header": header, "delimiter": delimiter, "timezone": timezone}
+    options |= {"header": header, "delimiter": delimiter, "timezone": timezone, "lenient": lenient}
     made = [_read(source, name, options) for name in files_of(source, path)]
     for other in made[1:]:
         if other.channels != made[0].channels:
@@ -97,10 +98,17 @@ def of_columns(
     label_column: str = "",
     leave_out: tuple[str, ...] = (),
     timezone: str = "",
+    lenient: bool = False,
     **_: Any,
 ) -> Series:
-    """A series of columns: `column(i)` is an Arrow array of texts, or numpy's dates."""
-    frames.check_left_out(where, names, leave_out)
+    """A series of columns: `column(i)` is an Arrow array of texts, or numpy's dates.
+
+    Where it is `lenient`, columns of labels and those that are left out need not be there.
+    """
+    if not lenient:
+        frames.check_left_out(where, names, leave_out)
+    elif label_column not in names:
+        label_column = ""
     time = frames.label_index(where, names, time_column, "time_column")
     label = frames.label_index(where, names, label_column)
     time = _usual(names, TIMES) if time is None else time
