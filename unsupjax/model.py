@@ -17,7 +17,7 @@ from unsupjax.data.kinds import Images, Kind, Table, Windows
 from unsupjax.errors import UserError, choose, closest, nearest
 from unsupjax.evaluate import CALIBRATION, FIGURES, Subject, learning_curves
 from unsupjax.evaluate.fidelity.completion import filling
-from unsupjax.evaluate.fidelity.reconstruction import squared_error
+from unsupjax.evaluate.fidelity.reconstruction import squared_error, summed
 from unsupjax.evaluate.series.detector import Detected, detect
 from unsupjax.evaluate.series.online import Online
 from unsupjax.evaluate.subject import coding, lasting
@@ -219,13 +219,16 @@ class Model:
         return self.restored(self._map(_filling(self.functions.fill), examples, jax.random.key(seed)))
 
     def score(self, x: Any) -> np.ndarray:
-        """How strange each example is, float32 `[N]`: the squared error of its reconstruction; higher is stranger.
+        """How strange each example is, float32 `[N]`, higher is stranger: the sum of the method's `surprise`, or the
+        squared error of its reconstruction.
 
         Of a series, as `detect` takes it, how strange each step is, float64 `[T]`.
         """
         if isinstance(self.kind, Windows):
             return self.detect(x).scores
-        return self._map(_scoring(*self._coder, self.kind.see), self._prepared(x))
+        surprise = self.functions.surprise
+        function = _scoring(*self._coder, self.kind.see) if surprise is None else summed(surprise)
+        return self._map(function, self._prepared(x))
 
     def detect(self, x: Any, causal: bool = False) -> Detected:
         """How strange each step of a series is, and which channels say so.

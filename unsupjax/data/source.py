@@ -113,6 +113,7 @@ def open_source(
     missing: bool = False,
     columns: str = "numbers",
     categories: tuple = (),
+    strange: bool = False,
     numbers: str = "standardised",
     examples: int = 0,
     unreadable: float = 0.01,
@@ -195,6 +196,8 @@ def open_source(
             methods with an argument of this name.
         columns: of a csv, "numbers", or "mixed": columns of texts are categories or dates (2024-12-31, with or without
             hours, or 31.12.2024), and numbers without fractions that take at most 10 values are categories as well.
+        strange: of a table with categories, those of the training split alone are known, and another one is none of
+            them, for methods that say how strange that is; False: it is refused.
         numbers: of a table, "standardised", as `standardise` says, or by their "modes", for methods that ask for them
             (`unsupjax.data.kinds.Modes`): a missing number is a mode of its own.
         categories: names of the columns of a table whose values are categories, whatever they look like.
@@ -359,6 +362,7 @@ def open_source(
         "numbers": "standardised" if kind else numbers,
         "standardise": standardise,
         "missing": missing,
+        "strange": strange,
         "value_range": tuple(value_range),
         "as_arrays": as_arrays,
     }
@@ -632,7 +636,7 @@ def _kind_of(source: str, parts: Parts, train: Split, options: dict) -> Kind:
     table = x is not None and bool(x.dtype.names or x.ndim == 2)
     deep = not table and x is not None and x.dtype != np.uint8  # arrays, of pictures or not
     for names, takes, what in (
-        (("categories", "numbers"), table, "tables"),
+        (("categories", "numbers", "strange"), table, "tables"),
         (("value_range", "as_arrays"), deep, "arrays of pictures that are not uint8"),
     ):
         for name in names:
@@ -652,10 +656,10 @@ def _kind_of(source: str, parts: Parts, train: Split, options: dict) -> Kind:
 def _table_of(parts: Parts, train: ArraySplit, options: dict) -> Table:
     x, categories, numbers = train.x, options["categories"], options["numbers"]
     whole = None  # whose categories count: those of the test split as well
-    if categories or x.dtype.names or numbers == "modes":
+    if (categories or x.dtype.names or numbers == "modes") and not options["strange"]:
         whole = parts.train.x if parts.test is None else np.concatenate([parts.train.x, parts.test.x])
     fitted = {name: options[name] for name in ("standardise", "missing", "numbers", "categories")}
-    return tables.fit(x, parts.columns, whole=whole, **fitted)
+    return tables.fit(x, parts.columns, whole=whole, **fitted)._replace(strange=options["strange"])
 
 
 def _check_kind(source: str, kind: Kind, found: Kind) -> None:

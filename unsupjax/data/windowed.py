@@ -91,7 +91,7 @@ def cut(
                 "smaller config.data.window or a later config.data.train_end"
             )
     timeline = _timeline(made, trained)
-    values = kind.scaled(np.concatenate([s.values for s in made]))
+    values = np.nan_to_num(kind.scaled(np.concatenate([s.values for s in made])))
     splits = []
     for train in (True, False):
         begins = starts(timeline, kind.length, found.stride if train else 1, train=train)
@@ -100,7 +100,7 @@ def cut(
                 f"{source}: no window of {kind.length} steps is without a missing one; choose a smaller "
                 "config.data.window, or a larger config.data.gap that is interpolated"
             )
-        splits.append(split_of(np.nan_to_num(values), begins, kind.length, timeline))
+        splits.append(split_of(values, begins, kind.length, timeline))
     return kind, *splits
 
 

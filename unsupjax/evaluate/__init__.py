@@ -89,7 +89,7 @@ from unsupjax.evaluate.synthesis.train_on_samples import train_on_samples as tra
 PICTURES = ("images", "arrays")  # whose shape may be a picture's
 
 JUDGES = {
-    "anomaly": Judge(anomaly, ("labels", "normal", "decode")),
+    "anomaly": Judge(anomaly, ("labels", "normal", "score")),
     "class_balance": Judge(class_balance, ("labels", "train labels", "sample"), check=check_encoder),
     "clusterings": Judge(clusterings, ("labels",)),
     "clusters": Judge(clusters, ("assign",)),
@@ -144,7 +144,7 @@ FIGURES = {  # no name of an evaluator: both have their arguments in `config.eva
     "prototypes": Judge(prototypes, ("prototypes",)),
     "reconstructions": Judge(reconstructions, ("decode",)),
     "samples": Judge(samples, ("sample",)),
-    "scores": Judge(scores, ("labels", "normal", "decode")),
+    "scores": Judge(scores, ("labels", "normal", "score")),
     "tsne": Judge(tsne, check=check_tsne),
     "u_matrix": Judge(u_matrix, ("map",)),
     "views": Judge(views, ("views",), kinds=PICTURES, check=check_images),

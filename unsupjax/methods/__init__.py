@@ -20,6 +20,7 @@ from unsupjax.methods.kmeans import kmeans as kmeans
 from unsupjax.methods.linear_forecast import linear_forecast as linear_forecast
 from unsupjax.methods.masked_patches import masked_patches as masked_patches
 from unsupjax.methods.masked_tokens import masked_tokens as masked_tokens
+from unsupjax.methods.mixed_rows import mixed_rows as mixed_rows
 from unsupjax.methods.moco import moco as moco
 from unsupjax.methods.moco_v3 import moco_v3 as moco_v3
 from unsupjax.methods.mult_vae import mult_vae as mult_vae
@@ -56,6 +57,7 @@ METHODS = {
     "linear_forecast": linear_forecast,
     "masked_patches": masked_patches,
     "masked_tokens": masked_tokens,
+    "mixed_rows": mixed_rows,
     "moco": moco,
     "moco_v3": moco_v3,
     "mult_vae": mult_vae,

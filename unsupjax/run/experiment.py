@@ -152,6 +152,7 @@ def seeing(method: Method, see: Callable) -> Method:
         "views": 1,
         "recommend": 1,
         "surprise": 1,
+        "impute": 1,
     }
     place |= {"log_prob": 2, "fill": 2}
 

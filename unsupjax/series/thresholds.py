@@ -93,7 +93,7 @@ def tail_quantile(scores: np.ndarray, probability: float, initial: float = _INIT
     if len(excess) < _FEWEST or probability * len(scores) >= len(excess) or np.ptp(excess) == 0:
         return float(np.quantile(scores, 1 - probability))
     shape, _, scale = genpareto.fit(excess / excess.mean(), floc=0)
-    shape, scale = float(np.clip(shape, -0.5, 0.5)), scale * excess.mean()
+    shape, scale = float(np.clip(shape, -1, 0.5)), scale * excess.mean()
     ratio = probability * len(scores) / len(excess)
     beyond = -np.log(ratio) if abs(shape) < 1e-6 else (ratio**-shape - 1) / shape
     return float(t + scale * beyond)

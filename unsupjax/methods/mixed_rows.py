@@ -1,0 +1,210 @@
+"""Rows of mixed columns: how surprising each cell is, by a network and by a linear model."""
+
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from unsupjax.methods.base import Method, Wants, update
+from unsupjax.methods.parts import mixed
+from unsupjax.parallel.collectives import example_keys
+
+_FREEDOM = 3.0  # degrees of freedom of the numbers' Student t
+
+
+class MixedRowsState(NamedTuple):
+    """The state of mixed rows.
+
+    Attributes:
+        step, key: as of every method.
+        params, opt_state: of the network.
+        known: of the training rows; arrays of JAX.
+        usual: the standard deviation over rows of the network's surprise, a moving mean over steps.
+    """
+
+    step: jax.Array
+    key: jax.Array
+    params: Any
+    opt_state: optax.OptState
+    known: mixed.Known
+    usual: jax.Array
+
+
+def mixed_rows(
+    encoder: nn.Module,
+    decoder: nn.Module,
+    tx: optax.GradientTransformation,
+    *,
+    latent_dim: int = 16,
+    hidden: float = 0.3,
+    passes: int = 8,
+    trim: float = 0.0,
+    network_weight: float = 1.0,
+    linear_weight: float = 1.0,
+    kind: Any,
+    rows: np.ndarray | None = None,
+    axis_name: str | None = None,
+    dtype: jnp.dtype | None = None,
+) -> Method:
+    r"""How surprising each column of a row is given the others, in nats, by three models that are added.
+
+    An autoencoder with a likelihood a column: of a number, as :math:`\mathrm{sign}(v) \ln(1 + |v|)`, a Student t whose
+    scale is predicted as well, of a category a categorical one, of whether a number is missing a Bernoulli one. In
+    training each column is hidden with a probability, and all are predicted; a row is scored in several passes, each
+    of which hides other columns, and the surprise is of those. A number's is :math:`\ln p(\mathrm{mode}) - \ln p(x)`,
+    so that neither wide nor narrow columns drown the others; that of a category :math:`-\ln p`. Beside it stand a
+    Gaussian's conditional surprises (`parts.mixed.conditional`), a predictor of each column from all others in closed
+    form, and those of its principal components (`whitened`). Each sum is measured in its deviation over training rows.
+
+    A category that training had not is none of the known ones: an entry of its own that is never 1 in training.
+
+    `surprise` gives `[B, J]`; `impute` predicts hidden columns from the others; `encode` gives the code.
+
+    Args:
+        encoder, decoder: Linen modules, `[B, E + J] -> [B, H]` and `[B, latent_dim] -> [B, ...]`.
+        tx: the optimizer.
+        latent_dim: width of the code.
+        hidden: the probability with which training hides a column, a row.
+        passes: over the columns when rows are scored.
+        trim: the part of a batch's rows with the greatest losses that is not learnt from, where training rows are
+            contaminated.
+        network_weight, linear_weight: of the network's surprise, and of both others.
+        kind: of the data, a table.
+        rows: the training split as it is stored. Only training needs it.
+        axis_name: the mapped device axis under `pmap` or `shard_map`.
+        dtype: compute dtype of the code and the last layer; the modules carry their own.
+
+    Raises:
+        ValueError: an argument out of its range, or data of another kind.
+
+    Source: masked columns: Devlin et al. 2019's masking as in Yoon et al., "VIME", NeurIPS 2020; a likelihood a column:
+    Nazabal et al., "Handling incomplete heterogeneous data using VAEs", Pattern Recognition 107 (2020).
+    """
+    if (
+        not 0 <= hidden < 1
+        or not 0 <= trim < 1
+        or passes < 1
+        or min(network_weight, linear_weight) < 0
+        or not network_weight + linear_weight
+    ):
+        raise ValueError(
+            f"{hidden=} and {trim=} must be in [0, 1), {passes=} at least 1, {network_weight=} and "
+            f"{linear_weight=} at least 0 and not both 0"
+        )
+    made = mixed.layout(kind)
+    found, n, columns = mixed.known(made, rows), len(made.numbers), len(made.order)
+    outputs = 3 * n + sum(k + 1 for _, k in made.hots)
+    layers = {
+        "encoder": encoder,
+        "code": nn.Dense(latent_dim, dtype=dtype),
+        "decoder": decoder,
+        "head": nn.Dense(outputs, dtype=dtype),
+    }
+    turns = min(passes, columns)
+
+    def look(known, x):
+        return mixed.seen(made, known.centre, known.scale, x)
+
+    def given(y, away):
+        """What the network is told: entries of hidden columns are 0, and which these are."""
+        return jnp.concatenate([y * (1 - away[:, made.column]), away], axis=1)
+
+    def through(params, names, h):
+        for name in names:
+            h = layers[name].apply({"params": params[name]}, h)
+        return h.reshape(len(h), -1).astype(jnp.float32)
+
+    def predict(params, y, away):
+        return through(params, layers, given(y, away))
+
+    def nats(out, y):
+        """Negative log-likelihoods `[B, J]` and the part of them that is surprise."""
+        mean, scale, gone = out[:, :n], jax.nn.softplus(out[:, n : 2 * n]) + 0.03, out[:, 2 * n : 3 * n]
+        missing = y[:, n : 2 * n]
+        t = (_FREEDOM + 1) / 2 * jnp.log1p(jnp.square((y[:, :n] - mean) / scale) / _FREEDOM)
+        absent = optax.losses.sigmoid_binary_cross_entropy(gone, missing)
+        strange, loss = [(1 - missing) * t + absent], [(1 - missing) * (t + jnp.log(scale)) + absent]
+        at = 3 * n
+        for (_, k), start in zip(made.hots, made.starts, strict=True):
+            log_p = jax.nn.log_softmax(out[:, at : at + k + 1])
+            one = -jnp.sum(log_p * y[:, start : start + k + 1], axis=1, keepdims=True)
+            strange, loss, at = [*strange, one], [*loss, one], at + k + 1
+        return jnp.concatenate(loss, axis=1), jnp.concatenate(strange, axis=1)
+
+    def init(key, batch):
+        known = jax.tree.map(lambda a: jnp.asarray(a, jnp.float32), found())
+        params, h = {}, jnp.zeros((len(batch), made.width + columns))
+        for i, (name, layer) in enumerate(layers.items()):
+            variables = layer.init(jax.random.fold_in(key, i), h)
+            if extra := set(variables) - {"params"}:
+                raise ValueError(f"the {name} keeps {sorted(extra)}, and it may hold parameters only")
+            params[name] = variables.get("params", {})
+            h = jnp.zeros(jax.eval_shape(layer.apply, variables, h).shape)
+        zero = jnp.zeros((), jnp.int32)
+        return MixedRowsState(zero, key, params, tx.init(params), known, jnp.ones(()))
+
+    def step(state: MixedRowsState, x: jax.Array):
+        y = look(state.known, x)
+        keys = example_keys(jax.random.fold_in(state.key, state.step), len(x), axis_name)
+        away = jax.vmap(lambda k: jax.random.bernoulli(k, hidden, (columns,)))(keys).astype(jnp.float32)
+
+        def loss(params):
+            losses, strange = nats(predict(params, y, away), y)
+            each = losses.sum(axis=1)
+            kept = each <= jnp.quantile(each, 1 - trim) if trim else jnp.ones(len(x), bool)
+            value = jnp.where(kept, each, 0).sum() / jnp.maximum(kept.sum(), 1)
+            return value, {"surprise": strange.sum(axis=1).mean(), "spread": strange.sum(axis=1).std()}
+
+        value, metrics, params, opt_state = update(loss, state.params, state.opt_state, tx, axis_name)
+        kept = jnp.minimum(0.99, state.step / (state.step + 1.0))
+        usual = kept * state.usual + (1 - kept) * metrics["spread"]
+        state = state._replace(step=state.step + 1, params=params, opt_state=opt_state, usual=usual)
+        return state, {"loss": value} | metrics
+
+    def of_network(state, y):
+        def one(turn):
+            away = jnp.broadcast_to(
+                (jnp.arange(columns) % turns == turn).astype(jnp.float32), (len(y), columns)
+            )
+            return away * nats(predict(state.params, y, away), y)[1]
+
+        return jax.lax.map(one, jnp.arange(turns)).sum(axis=0) / jnp.maximum(state.usual, 1e-6)
+
+    def surprise(state: MixedRowsState, x: jax.Array):
+        known, y = state.known, look(state.known, x)
+        parts = jnp.zeros((len(x), columns))
+        if network_weight:
+            parts = parts + network_weight * of_network(state, y)
+        if linear_weight:
+            less = y - known.mean[None]
+            for i, model in enumerate((mixed.conditional, mixed.whitened)):
+                parts = parts + linear_weight * model(made, known, less) / known.usual[i]
+        return parts[:, made.order]
+
+    def encode(state: MixedRowsState, x: jax.Array):
+        y = look(state.known, x)
+        return through(state.params, ("encoder", "code"), given(y, jnp.zeros((len(x), columns))))
+
+    def impute(state: MixedRowsState, x: jax.Array, away: jax.Array):
+        """Stored rows whose columns `away` `[B, J]` are predicted: numbers by their mode, categories the likeliest."""
+        known, y = state.known, look(state.known, x)
+        placed = jnp.zeros((len(x), columns)).at[:, made.order].set(away.astype(jnp.float32))
+        out = predict(state.params, y, placed)
+        log = out[:, :n] * known.scale[None] + known.centre[None]
+        value = jnp.sign(log) * jnp.expm1(jnp.clip(jnp.abs(log), 0, 80))
+        value = (value - made.mean.astype(np.float32)[None]) / made.std.astype(np.float32)[None]
+        x = x.at[:, made.numbers].set(jnp.where(placed[:, :n] > 0, value, x[:, made.numbers]))
+        at = 3 * n
+        for i, (start, k) in enumerate(made.hots):
+            hot = jax.nn.one_hot(jnp.argmax(out[:, at : at + k], axis=1), k)
+            old = x[:, start : start + k]
+            x = x.at[:, start : start + k].set(jnp.where(placed[:, n + i][:, None] > 0, hot, old))
+            at += k + 1
+        return x
+
+    return Method(
+        init, step, encode, surprise=surprise, impute=impute, wants=Wants(kinds=("table",), missing=True)
+    )
