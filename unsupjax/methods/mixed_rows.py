@@ -190,6 +190,7 @@ def mixed_rows(
 
     def impute(state: MixedRowsState, x: jax.Array, away: jax.Array):
         """Stored rows whose columns `away` `[B, J]` are predicted: numbers by their mode, categories the likeliest."""
+        x = jnp.asarray(x, jnp.float32)
         known, y = state.known, look(state.known, x)
         placed = jnp.zeros((len(x), columns)).at[:, made.order].set(away.astype(jnp.float32))
         out = predict(state.params, y, placed)

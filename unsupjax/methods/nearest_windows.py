@@ -9,6 +9,7 @@ import numpy as np
 from unsupjax.methods.base import Method, Wants
 from unsupjax.methods.parts import subspace as subspaces
 from unsupjax.numerics import nearest as units
+from unsupjax.parallel.collectives import pmean
 
 MOST_NUMBERS = 2**25  # in the memory
 
@@ -34,6 +35,7 @@ def nearest_windows(
     rows: np.ndarray | None = None,
     shape: tuple[int, ...],
     examples: int,
+    axis_name: str | None = None,
 ) -> Method:
     r"""The distance of a window to the nearest one of the training part, and to a Gaussian fitted to all of them.
 
@@ -55,6 +57,7 @@ def nearest_windows(
         rows: the training split as it is stored. Only training needs it.
         shape: (W, C), of a window.
         examples: N, in the training split.
+        axis_name: the mapped device axis under `pmap` or `shard_map`.
 
     Raises:
         ValueError: an argument out of its range.
@@ -119,7 +122,7 @@ def nearest_windows(
         return parts
 
     def step(state: NearestWindowsState, x: jax.Array):
-        loss = jnp.sqrt(apart(state.known, flat(x)).sum(axis=1)).mean()
+        loss = pmean(jnp.sqrt(apart(state.known, flat(x)).sum(axis=1)).mean(), axis_name)
         return state._replace(step=state.step + 1), {"loss": loss, "converged": jnp.ones(())}
 
     def encode(state: NearestWindowsState, x: jax.Array):
