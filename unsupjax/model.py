@@ -16,6 +16,7 @@ from unsupjax import arrays
 from unsupjax.data.kinds import Images, Kind, Table, Windows
 from unsupjax.errors import UserError, choose, closest, nearest
 from unsupjax.evaluate import CALIBRATION, FIGURES, Subject, learning_curves
+from unsupjax.evaluate.drift import drift
 from unsupjax.evaluate.fidelity.completion import filling
 from unsupjax.evaluate.fidelity.reconstruction import squared_error, summed
 from unsupjax.evaluate.series.detector import Detected, detect
@@ -50,6 +51,7 @@ ABILITIES = {
     "recommend": ("recommend",),
     "similar": ("items",),
     "topics": ("topics",),
+    "explain": ("surprise", "impute"),
     "detect": ("surprise",),
     "stream": ("surprise",),
 }
@@ -69,6 +71,22 @@ class Recommended(NamedTuple):
     items: np.ndarray
     scores: np.ndarray
     cold: np.ndarray
+
+
+class Cell(NamedTuple):
+    """A cell of a row.
+
+    Attributes:
+        column: its name.
+        value: what it holds.
+        expected: what the other columns, less those that are as surprising, let expect.
+        surprise: in the units of the model's `surprise`.
+    """
+
+    column: str
+    value: Any
+    expected: Any
+    surprise: float
 
 
 class Unable(UserError, AttributeError):
@@ -97,11 +115,11 @@ class Model:
     """A trained method with what it knows of its data.
 
     It has those of `encode`, `decode`, `reconstruct`, `denoise`, `fill`, `score`, `assign`, `sample`, `interpolate`,
-    `log_prob`, `prototypes`, `map`, `generate`, `recommend`, `similar`, `topics`, `detect` and `stream` that its method
-    has (`abilities`), and refuses the others. They take what a user has: pictures as they are in files (uint8 `[N, H,
-    W, C]`), a DataFrame or a dict of columns by their names, arrays, texts, lists of items; any number of them. Inputs
-    go through in batches of one size, the last one filled up: each function is compiled once. Results are numpy arrays,
-    and tables are DataFrames where DataFrames came in, else dicts of columns.
+    `log_prob`, `prototypes`, `map`, `generate`, `recommend`, `similar`, `topics`, `explain`, `detect` and `stream` that
+    its method has (`abilities`), and refuses the others. They take what a user has: pictures as they are in files
+    (uint8 `[N, H, W, C]`), a DataFrame or a dict of columns by their names, arrays, texts, lists of items; any number
+    of them. Inputs go through in batches of one size, the last one filled up: each function is compiled once. Results
+    are numpy arrays, and tables are DataFrames where DataFrames came in, else dicts of columns.
 
     Attributes:
         folder: of the run.
@@ -229,6 +247,37 @@ class Model:
         surprise = self.functions.surprise
         function = _scoring(*self._coder, self.kind.see) if surprise is None else summed(surprise)
         return self._map(function, self._prepared(x))
+
+    def explain(self, x: Any, top: int = 3) -> list[list[Cell]]:
+        """The most surprising cells of each row, the greatest surprise first, and what the others would have there.
+
+        Args:
+            x: rows of a table.
+            top: cells a row.
+        """
+        if top < 1:
+            raise UserError(f"top={top} must be at least 1")
+        stored = self._prepared(x)
+        parts = self._map(self.functions.surprise, stored)
+        order = np.argsort(-parts, axis=1, kind="stable")[:, :top]
+        away = np.zeros(parts.shape, np.float32)
+        np.put_along_axis(away, order, 1.0, axis=1)
+        guess = self._map(_imputing(self.functions.impute), (stored, away))
+        there, expected = (list(self.kind.restore(rows).values()) for rows in (stored, guess))
+        given = self.kind.read(x) if self.kind.strange else there  # a category that is none of the known ones
+        cell = lambda i, j: Cell(
+            self.kind.names[j],
+            (given if self.kind.columns[j].type == "category" else there)[j][i],
+            expected[j][i],
+            float(parts[i, j]),
+        )
+        return [[cell(i, j) for j in row] for i, row in enumerate(order.tolist())]
+
+    def drift(self, x: Any) -> dict[str, float]:
+        """How far each column of new rows of a table has moved from training: the population stability index."""
+        if not isinstance(self.kind, Table):
+            raise UserError(f"drift is of the columns of tables, and the model takes {self.kind.name}")
+        return drift(self.kind, self.usual, self._prepared(x))
 
     def detect(self, x: Any, causal: bool = False) -> Detected:
         """How strange each step of a series is, and which channels say so.
@@ -612,6 +661,11 @@ def _filling(fill: Callable) -> Callable:
 def _scoring(encode: Callable, decode: Callable, see: Callable) -> Callable:
     error = squared_error(encode, decode)
     return lambda state, x: error(state, see(x))
+
+
+@lasting
+def _imputing(impute: Callable) -> Callable:
+    return lambda state, rows: impute(state, *rows)
 
 
 @lasting

@@ -6,6 +6,7 @@ import io
 import os
 import pathlib
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,41 @@ def run(options: argparse.Namespace, model: Model) -> None:
         with output.opened(options.alarms, beside) as file:
             file.write(*_alarm_columns(raised, len(found) > 1))
     print(f"{options.out}: {count} steps, {len(raised)} alarms above {level:.4g}")
+
+
+def of_rows(options: argparse.Namespace, model: Model) -> Callable:
+    """`(raw rows) -> columns`: scores, and what was asked for beside."""
+    level = level_of(model, options.threshold, False) if options.threshold else None
+
+    def use(raw: Any) -> dict[str, Any] | np.ndarray:
+        scores = model.score(raw)
+        if level is None and not options.explain:
+            return scores
+        made = {"score": scores}
+        if level is not None:
+            made |= {"threshold": np.full(len(scores), level), "alarm": (scores >= level).astype(np.int32)}
+        if options.explain:
+            cells = model.explain(raw)
+            for i in range(len(cells[0]) if cells else 0):
+                made[f"why{i + 1}"] = np.array([_told(row[i]) for row in cells], str)
+        return made
+
+    return use
+
+
+def _told(cell: Any) -> str:
+    show = lambda value: f"{value:.6g}" if isinstance(value, float | np.floating) else str(value)
+    return f"{cell.column}={show(cell.value)} (expected {show(cell.expected)}; {cell.surprise:.2f})"
+
+
+def tell_drift(model: Model, raw: list) -> None:
+    """Prints the columns that moved most, of all rows of a source as the model stores them."""
+    from unsupjax.evaluate.drift import drift
+
+    found = sorted(drift(model.kind, model.usual, np.concatenate(raw)).items(), key=lambda pair: -pair[1])
+    print("drift of columns between training and these rows (population stability index; .25 is large):")
+    for name, value in found[:20]:
+        print(f"  {name}: {value:.3f}")
 
 
 def columns(scores: np.ndarray, level: float, above: np.ndarray, top: list[str]) -> dict[str, Any]:

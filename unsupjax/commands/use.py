@@ -79,12 +79,18 @@ def run(name: str, argv: list[str]) -> None:
         model = load(options.run, options.step)
         use = getattr(model, name) if name != "decode" else _decoder(model)
         model.batch_size = options.batch or model.batch_size
-        keep = tuple(options.keep.split(",")) if options.keep else ()
+        keep, moved = tuple(options.keep.split(",")) if options.keep else (), None
         _check_kind(options, model.kind)
         series = isinstance(model.kind, Windows) and name == "score"
         if series:
             (detect.live if live else detect.run)(options, model)
             return
+        if name == "score" and isinstance(model.kind, Table):
+            use = detect.of_rows(options, model)
+            moved = [] if options.drift else None
+            if moved is not None:
+                plain = use
+                use = lambda raw: moved.append(model.kind.prepare(raw)) or plain(raw)
         if not live:
             writer = output.check(options.out, options.overwrite)
             whole = not keep and USES[name].whole and writer in (output.Csv, output.Parquet)
@@ -92,9 +98,11 @@ def run(name: str, argv: list[str]) -> None:
             settings = {name: value for name, value in settings.items() if value is not None}
             stream = _opened(name, model, options.source, settings, (ALL,) if whole else keep)
     if live:
-        _live(name, model, keep)
+        _live(name, use, model, keep)
     else:
         _write(name, use, model, stream, options.out, writer)
+        if moved:
+            detect.tell_drift(model, moved)
 
 
 def _parser(name: str) -> argparse.ArgumentParser:
@@ -161,6 +169,9 @@ def _check_kind(options: argparse.Namespace, kind: Kind) -> None:
     for option, taker, what in (
         ("text_column", (Tokens, Baskets), "texts"),
         ("unreadable", Images, "pictures"),
+        ("explain", Table, "tables"),
+        ("drift", Table, "tables"),
+        ("threshold", (Table, Windows), "tables and series"),
         ("causal", Windows, "series"),
         ("alarms", Windows, "series"),
         ("state", Windows, "series"),
@@ -272,7 +283,7 @@ def _saved(path: pathlib.Path) -> Result:
     return Result(carried, found["good"], values[""] if set(values) == {""} else values)
 
 
-def _live(name: str, model: Model, keep: tuple[str, ...]) -> None:
+def _live(name: str, use: Callable, model: Model, keep: tuple[str, ...]) -> None:
     """Rows from standard input, each answered as soon as it came; those that wait go through together."""
     if not isinstance(model.kind, Table):
         raise UserError(f"standard input is for rows of tables, and the model takes {model.kind.name}")
@@ -290,7 +301,6 @@ def _live(name: str, model: Model, keep: tuple[str, ...]) -> None:
 
     threading.Thread(target=read, daemon=True).start()
     lines, made, count, over = output.Lines(), None, 0, False
-    use = getattr(model, name)
     while not over:
         rows = [waiting.get()]
         while len(rows) < model.batch_size and not waiting.empty():

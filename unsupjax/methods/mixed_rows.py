@@ -12,7 +12,8 @@ from unsupjax.methods.base import Method, Wants, update
 from unsupjax.methods.parts import mixed
 from unsupjax.parallel.collectives import example_keys
 
-_FREEDOM = 3.0  # degrees of freedom of the numbers' Student t
+_FREEDOM = 1.0  # degrees of freedom of the numbers' Student t: a Cauchy variable
+_UNSURE = 0.01  # of a category's probability, that is uniform
 
 
 class MixedRowsState(NamedTuple):
@@ -51,13 +52,14 @@ def mixed_rows(
 ) -> Method:
     r"""How surprising each column of a row is given the others, in nats, by three models that are added.
 
-    An autoencoder with a likelihood a column: of a number, as :math:`\mathrm{sign}(v) \ln(1 + |v|)`, a Student t whose
-    scale is predicted as well, of a category a categorical one, of whether a number is missing a Bernoulli one. In
-    training each column is hidden with a probability, and all are predicted; a row is scored in several passes, each
-    of which hides other columns, and the surprise is of those. A number's is :math:`\ln p(\mathrm{mode}) - \ln p(x)`,
-    so that neither wide nor narrow columns drown the others; that of a category :math:`-\ln p`. Beside it stand a
-    Gaussian's conditional surprises (`parts.mixed.conditional`), a predictor of each column from all others in closed
-    form, and those of its principal components (`whitened`). Each sum is measured in its deviation over training rows.
+    An autoencoder with a likelihood a column: of a number, as :math:`\mathrm{sign}(v) \ln(1 + |v|)`, a Student t of one
+    degree of freedom whose scale is predicted as well, of a category a categorical one (1 % of it uniform), of whether
+    a number is missing a Bernoulli one. In training each column is hidden with a probability, and all are predicted; a
+    row is scored in several passes, each of which hides other columns, and the surprise is of those. A number's is
+    :math:`\ln p(\mathrm{mode}) - \ln p(x)`, so that neither wide nor narrow columns drown the others; that of a
+    category :math:`-\ln p`. Beside it stand a Gaussian's conditional surprises (`parts.mixed.conditional`), a predictor
+    of each column from all others in closed form, and those of its principal components (`whitened`). Each sum is
+    measured in its deviation over training rows.
 
     A category that training had not is none of the known ones: an entry of its own that is never 1 in training.
 
@@ -129,8 +131,8 @@ def mixed_rows(
         strange, loss = [(1 - missing) * t + absent], [(1 - missing) * (t + jnp.log(scale)) + absent]
         at = 3 * n
         for (_, k), start in zip(made.hots, made.starts, strict=True):
-            log_p = jax.nn.log_softmax(out[:, at : at + k + 1])
-            one = -jnp.sum(log_p * y[:, start : start + k + 1], axis=1, keepdims=True)
+            p = (1 - _UNSURE) * jax.nn.softmax(out[:, at : at + k + 1]) + _UNSURE / (k + 1)
+            one = -jnp.sum(jnp.log(p) * y[:, start : start + k + 1], axis=1, keepdims=True)
             strange, loss, at = [*strange, one], [*loss, one], at + k + 1
         return jnp.concatenate(loss, axis=1), jnp.concatenate(strange, axis=1)
 
