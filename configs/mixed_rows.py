@@ -18,10 +18,10 @@ def get_config():
             "holdout": 0.2,
         },
         method={"name": "mixed_rows"},
-        encoder={"name": "mlp", "features": (256,), "activation": "silu"},
-        decoder={"name": "mlp", "features": (256,), "activation": "silu"},
+        encoder={"name": "mlp", "features": (1024,), "activation": "tanh"},
+        decoder={"name": "mlp", "features": (1024,), "activation": "tanh"},
         optimizer={"name": "adam", "learning_rate": 2e-3},
         schedule={"name": "cosine"},
-        train={"batch_size": 128, "steps": 3000, "log_every": 500},
+        train={"batch_size": 128, "steps": 300, "log_every": 100},
         evaluate={"run": ("anomaly",), "figures": ("scores",)},
     )

@@ -9,8 +9,8 @@ from unsupjax.config import experiment
 def get_config():
     """The experiment."""
     return experiment(
-        data={"source": "plant"},
+        data={"source": "plant", "window": 64},
         method={"name": "linear_forecast"},
         train={"batch_size": 64, "epochs": 1.0, "log_every": 20},
-        evaluate={"run": ("detection",)},
+        evaluate={"run": ("detection",), "figures": ("detections", "contributions")},
     )

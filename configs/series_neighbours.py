@@ -9,8 +9,8 @@ from unsupjax.config import experiment
 def get_config():
     """The experiment."""
     return experiment(
-        data={"source": "plant"},
+        data={"source": "plant", "window": 64},
         method={"name": "nearest_windows"},
         train={"batch_size": 64, "steps": 1, "log_every": 1},
-        evaluate={"run": ("detection",)},
+        evaluate={"run": ("detection",), "figures": ("detections", "contributions")},
     )

@@ -36,6 +36,14 @@ def add(parser: argparse.ArgumentParser) -> None:
         f"per_thousand:5, contamination:0.01; of series default {USUAL}",
     )
     parser.add_argument(
+        "--explain",
+        action="store_true",
+        help="of rows: the three most surprising cells, with what was expected",
+    )
+    parser.add_argument(
+        "--drift", action="store_true", help="of rows: tell how far columns moved from training"
+    )
+    parser.add_argument(
         "--causal", action="store_true", help="of series: as each step was known when it came"
     )
     parser.add_argument(

@@ -24,7 +24,9 @@ from unsupjax.evaluate.figures import (
     clustering_panels,
     completions,
     component_planes,
+    contributions,
     dendrogram,
+    detections,
     filters,
     hits,
     interpolations,
@@ -39,6 +41,7 @@ from unsupjax.evaluate.figures import (
     tsne,
     u_matrix,
     views,
+    worst_windows,
 )
 from unsupjax.evaluate.figures import learning_curves as learning_curves
 from unsupjax.evaluate.judge import OF_DATA as OF_DATA
@@ -133,7 +136,9 @@ FIGURES = {  # no name of an evaluator: both have their arguments in `config.eva
     "clustering_panels": Judge(clustering_panels, ("labels",), check=check_panels),
     "completions": Judge(completions, ("fill",), kinds=PICTURES),
     "component_planes": Judge(component_planes, ("map",)),
+    "contributions": Judge(contributions, kinds=("windows",)),
     "dendrogram": Judge(dendrogram),
+    "detections": Judge(detections, kinds=("windows",)),
     "filters": Judge(filters, kinds=PICTURES, check=check_images),
     "hits": Judge(hits, ("map",)),
     "interpolations": Judge(interpolations, ("interpolate",)),
@@ -148,4 +153,5 @@ FIGURES = {  # no name of an evaluator: both have their arguments in `config.eva
     "tsne": Judge(tsne, check=check_tsne),
     "u_matrix": Judge(u_matrix, ("map",)),
     "views": Judge(views, ("views",), kinds=PICTURES, check=check_images),
+    "worst_windows": Judge(worst_windows, ("decode",), kinds=("windows",)),
 }

@@ -12,7 +12,6 @@ from unsupjax.methods.base import Method, Wants, update
 from unsupjax.methods.parts import mixed
 from unsupjax.parallel.collectives import example_keys
 
-_FREEDOM = 1.0  # degrees of freedom of the numbers' Student t: a Cauchy variable
 _UNSURE = 0.01  # of a category's probability, that is uniform
 
 
@@ -40,8 +39,8 @@ def mixed_rows(
     tx: optax.GradientTransformation,
     *,
     latent_dim: int = 16,
-    hidden: float = 0.3,
-    passes: int = 8,
+    level: float = 0.1,
+    hidden: float = 0.2,
     trim: float = 0.0,
     network_weight: float = 1.0,
     linear_weight: float = 1.0,
@@ -52,14 +51,13 @@ def mixed_rows(
 ) -> Method:
     r"""How surprising each column of a row is given the others, in nats, by three models that are added.
 
-    An autoencoder with a likelihood a column: of a number, as :math:`\mathrm{sign}(v) \ln(1 + |v|)`, a Student t of one
-    degree of freedom whose scale is predicted as well, of a category a categorical one (1 % of it uniform), of whether
-    a number is missing a Bernoulli one. In training each column is hidden with a probability, and all are predicted; a
-    row is scored in several passes, each of which hides other columns, and the surprise is of those. A number's is
-    :math:`\ln p(\mathrm{mode}) - \ln p(x)`, so that neither wide nor narrow columns drown the others; that of a
-    category :math:`-\ln p`. Beside it stand a Gaussian's conditional surprises (`parts.mixed.conditional`), a predictor
-    of each column from all others in closed form, and those of its principal components (`whitened`). Each sum is
-    measured in its deviation over training rows.
+    A denoising autoencoder with a likelihood a column: of a number, standardised (of one with heavy tails
+    :math:`\mathrm{sign}(v) \ln(1 + |v|)`), a Gaussian of variance 1, of a category a categorical one (1 % of it
+    uniform), of whether a number is missing a Bernoulli one. The surprise is :math:`\ln p(\mathrm{mode}) - \ln p(x)` of
+    a number and :math:`-\ln p` of a category. In every other row of training, columns are hidden with a probability, so
+    that it can tell them from the others. Beside it stand a Gaussian's conditional surprises
+    (`parts.mixed.conditional`), a predictor of each column from all others in closed form, and those of its principal
+    components (`whitened`). Each sum is measured in its deviation over training rows, so that none drowns the others.
 
     A category that training had not is none of the known ones: an entry of its own that is never 1 in training.
 
@@ -69,8 +67,8 @@ def mixed_rows(
         encoder, decoder: Linen modules, `[B, E + J] -> [B, H]` and `[B, latent_dim] -> [B, ...]`.
         tx: the optimizer.
         latent_dim: width of the code.
-        hidden: the probability with which training hides a column, a row.
-        passes: over the columns when rows are scored.
+        level: the standard deviation of the noise on numbers in training.
+        hidden: the probability with which training hides a column, in half of the rows.
         trim: the part of a batch's rows with the greatest losses that is not learnt from, where training rows are
             contaminated.
         network_weight, linear_weight: of the network's surprise, and of both others.
@@ -85,30 +83,23 @@ def mixed_rows(
     Source: masked columns: Devlin et al. 2019's masking as in Yoon et al., "VIME", NeurIPS 2020; a likelihood a column:
     Nazabal et al., "Handling incomplete heterogeneous data using VAEs", Pattern Recognition 107 (2020).
     """
-    if (
-        not 0 <= hidden < 1
-        or not 0 <= trim < 1
-        or passes < 1
-        or min(network_weight, linear_weight) < 0
-        or not network_weight + linear_weight
-    ):
-        raise ValueError(
-            f"{hidden=} and {trim=} must be in [0, 1), {passes=} at least 1, {network_weight=} and "
-            f"{linear_weight=} at least 0 and not both 0"
-        )
+    if not 0 <= hidden < 1 or not 0 <= trim < 1 or level < 0:
+        raise ValueError(f"{hidden=} and {trim=} must be in [0, 1), and {level=} at least 0")
+    if min(network_weight, linear_weight) < 0 or not network_weight + linear_weight:
+        raise ValueError(f"{network_weight=} and {linear_weight=} must be at least 0 and not both 0")
     made = mixed.layout(kind)
     found, n, columns = mixed.known(made, rows), len(made.numbers), len(made.order)
-    outputs = 3 * n + sum(k + 1 for _, k in made.hots)
+    outputs = 2 * n + sum(k + 1 for _, k in made.hots)
+    any_missing = float(kind.missing)
     layers = {
         "encoder": encoder,
         "code": nn.Dense(latent_dim, dtype=dtype),
         "decoder": decoder,
         "head": nn.Dense(outputs, dtype=dtype),
     }
-    turns = min(passes, columns)
 
     def look(known, x):
-        return mixed.seen(made, known.centre, known.scale, x)
+        return mixed.seen(made, known, x)
 
     def given(y, away):
         """What the network is told: entries of hidden columns are 0, and which these are."""
@@ -123,18 +114,16 @@ def mixed_rows(
         return through(params, layers, given(y, away))
 
     def nats(out, y):
-        """Negative log-likelihoods `[B, J]` and the part of them that is surprise."""
-        mean, scale, gone = out[:, :n], jax.nn.softplus(out[:, n : 2 * n]) + 0.03, out[:, 2 * n : 3 * n]
+        """The surprise of each column, `[B, J]`: negative log-likelihoods less their least."""
         missing = y[:, n : 2 * n]
-        t = (_FREEDOM + 1) / 2 * jnp.log1p(jnp.square((y[:, :n] - mean) / scale) / _FREEDOM)
-        absent = optax.losses.sigmoid_binary_cross_entropy(gone, missing)
-        strange, loss = [(1 - missing) * t + absent], [(1 - missing) * (t + jnp.log(scale)) + absent]
-        at = 3 * n
+        error = 0.5 * jnp.square(y[:, :n] - out[:, :n])
+        absent = optax.losses.sigmoid_binary_cross_entropy(out[:, n : 2 * n], missing)
+        parts, at = [(1 - missing) * error + absent * any_missing], 2 * n
         for (_, k), start in zip(made.hots, made.starts, strict=True):
             p = (1 - _UNSURE) * jax.nn.softmax(out[:, at : at + k + 1]) + _UNSURE / (k + 1)
-            one = -jnp.sum(jnp.log(p) * y[:, start : start + k + 1], axis=1, keepdims=True)
-            strange, loss, at = [*strange, one], [*loss, one], at + k + 1
-        return jnp.concatenate(loss, axis=1), jnp.concatenate(strange, axis=1)
+            parts.append(-jnp.sum(jnp.log(p) * y[:, start : start + k + 1], axis=1, keepdims=True))
+            at += k + 1
+        return jnp.concatenate(parts, axis=1)
 
     def init(key, batch):
         known = jax.tree.map(lambda a: jnp.asarray(a, jnp.float32), found())
@@ -151,14 +140,20 @@ def mixed_rows(
     def step(state: MixedRowsState, x: jax.Array):
         y = look(state.known, x)
         keys = example_keys(jax.random.fold_in(state.key, state.step), len(x), axis_name)
-        away = jax.vmap(lambda k: jax.random.bernoulli(k, hidden, (columns,)))(keys).astype(jnp.float32)
+
+        def drawn(key):
+            half, each, noise = jax.random.split(key, 3)
+            away = jax.random.bernoulli(each, hidden, (columns,)) & jax.random.bernoulli(half)
+            return away.astype(jnp.float32), level * jax.random.normal(noise, (n,))
+
+        away, noise = jax.vmap(drawn)(keys)
 
         def loss(params):
-            losses, strange = nats(predict(params, y, away), y)
-            each = losses.sum(axis=1)
+            strange = nats(predict(params, y.at[:, :n].add(noise), away), y)
+            each = strange.sum(axis=1)
             kept = each <= jnp.quantile(each, 1 - trim) if trim else jnp.ones(len(x), bool)
             value = jnp.where(kept, each, 0).sum() / jnp.maximum(kept.sum(), 1)
-            return value, {"surprise": strange.sum(axis=1).mean(), "spread": strange.sum(axis=1).std()}
+            return value, {"spread": each.std()}
 
         value, metrics, params, opt_state = update(loss, state.params, state.opt_state, tx, axis_name)
         kept = jnp.minimum(0.99, state.step / (state.step + 1.0))
@@ -167,13 +162,9 @@ def mixed_rows(
         return state, {"loss": value} | metrics
 
     def of_network(state, y):
-        def one(turn):
-            away = jnp.broadcast_to(
-                (jnp.arange(columns) % turns == turn).astype(jnp.float32), (len(y), columns)
-            )
-            return away * nats(predict(state.params, y, away), y)[1]
-
-        return jax.lax.map(one, jnp.arange(turns)).sum(axis=0) / jnp.maximum(state.usual, 1e-6)
+        return nats(predict(state.params, y, jnp.zeros((len(y), columns))), y) / jnp.maximum(
+            state.usual, 1e-6
+        )
 
     def surprise(state: MixedRowsState, x: jax.Array):
         known, y = state.known, look(state.known, x)
@@ -197,10 +188,9 @@ def mixed_rows(
         placed = jnp.zeros((len(x), columns)).at[:, made.order].set(away.astype(jnp.float32))
         out = predict(state.params, y, placed)
         log = out[:, :n] * known.scale[None] + known.centre[None]
-        value = jnp.sign(log) * jnp.expm1(jnp.clip(jnp.abs(log), 0, 80))
-        value = (value - made.mean.astype(np.float32)[None]) / made.std.astype(np.float32)[None]
+        value = mixed.stored_numbers(made, known.heavy, log)
         x = x.at[:, made.numbers].set(jnp.where(placed[:, :n] > 0, value, x[:, made.numbers]))
-        at = 3 * n
+        at = 2 * n
         for i, (start, k) in enumerate(made.hots):
             hot = jax.nn.one_hot(jnp.argmax(out[:, at : at + k], axis=1), k)
             old = x[:, start : start + k]

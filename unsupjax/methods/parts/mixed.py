@@ -12,6 +12,7 @@ _EPS = 1e-2  # of a standardised variance
 _FIT = 20_000  # rows that the linear model is fitted to, evenly spaced
 _LEAST = 1e-6
 _BOUND = 50.0
+_HEAVY = 10.0  # deviations from the mean, beyond which a training value makes a column one of heavy tails
 
 
 class Layout(NamedTuple):
@@ -73,7 +74,8 @@ class Known(NamedTuple):
     """What is known of the training rows; arrays float32.
 
     Attributes:
-        centre, scale: of the numbers' logarithms, `[N]`.
+        heavy: 1 of numbers with heavy tails, which are seen by their logarithms, `[N]`.
+        centre, scale: of the numbers, `[N]`.
         mean: of the seen entries, `[E]`.
         deviation: of each, 1 for one that is constant, `[E]`.
         precision: the inverse of their covariance, shrunk, `[E, E]`.
@@ -81,6 +83,7 @@ class Known(NamedTuple):
         usual: the standard deviations over training rows of the two sums of surprises, `[2]`.
     """
 
+    heavy: np.ndarray
     centre: np.ndarray
     scale: np.ndarray
     mean: np.ndarray
@@ -91,15 +94,23 @@ class Known(NamedTuple):
     usual: np.ndarray
 
 
-def raw_numbers(made: Layout, x: Any, np: Any = jnp) -> Any:
-    r""":math:`\mathrm{sign}(v) \ln(1 + |v|)` of the numbers of stored rows `[B, W]`, in the user's units; NaN stays."""
-    v = x[:, made.numbers] * made.std.astype("float32")[None] + made.mean.astype("float32")[None]
-    return np.sign(v) * np.log1p(np.abs(v))
+def raw_numbers(made: Layout, heavy: Any, x: Any, np: Any = jnp) -> Any:
+    r"""Numbers of stored rows `[B, W]`; of heavy tails :math:`\mathrm{sign}(v) \ln(1 + |v|)` in the user's units."""
+    z = x[:, made.numbers]
+    v = z * made.std.astype("float32")[None] + made.mean.astype("float32")[None]
+    return np.where(heavy[None] > 0, np.sign(v) * np.log1p(np.abs(v)), z)
 
 
-def seen(made: Layout, centre: Any, scale: Any, x: Any, np: Any = jnp) -> Any:
-    """What a network sees of stored rows `[B, W]`, `[B, E]`."""
-    v = (raw_numbers(made, x, np) - centre[None]) / scale[None]
+def stored_numbers(made: Layout, heavy: jax.Array, seen: jax.Array) -> jax.Array:
+    """The inverse of `raw_numbers`, `[B, N]`."""
+    v = jnp.sign(seen) * jnp.expm1(jnp.clip(jnp.abs(seen), 0, 80))
+    z = (v - made.mean.astype(np.float32)[None]) / made.std.astype(np.float32)[None]
+    return jnp.where(heavy[None] > 0, z, seen)
+
+
+def seen(made: Layout, known: Any, x: Any, np: Any = jnp) -> Any:
+    """What a network sees of stored rows `[B, W]`, `[B, E]`; of `known` the first three are asked for."""
+    v = (raw_numbers(made, known.heavy, x, np) - known.centre[None]) / known.scale[None]
     gone = np.isnan(v)
     parts = [np.clip(np.where(gone, 0.0, v), -_BOUND, _BOUND), gone.astype("float32")]
     for start, k in made.hots:
@@ -116,24 +127,37 @@ def known(made: Layout, rows: np.ndarray | None) -> Callable[[], Known]:
     def found() -> Known:
         zeros = lambda *of: np.zeros(of, np.float32)
         if rows is None:
-            shapes = zeros(n), zeros(n), zeros(e), zeros(e), zeros(e, e), zeros(e, e), zeros(e), zeros(2)
+            shapes = (
+                zeros(n),
+                zeros(n),
+                zeros(n),
+                zeros(e),
+                zeros(e),
+                zeros(e, e),
+                zeros(e, e),
+                zeros(e),
+                zeros(2),
+            )
             return Known(*shapes)
         some = np.asarray(rows[np.unique(np.linspace(0, len(rows) - 1, _FIT).astype(np.int64))], np.float32)
+        z = np.nan_to_num(some[:, made.numbers])
+        heavy = (np.abs(z).max(axis=0, initial=0) > _HEAVY).astype(np.float32)
         with np.errstate(invalid="ignore"):
-            v = raw_numbers(made, some, np).astype(np.float64)
+            v = raw_numbers(made, heavy, some, np).astype(np.float64)
         there = ~np.isnan(v)
         count = np.maximum(there.sum(axis=0), 1)
         centre = np.where(there, v, 0).sum(axis=0) / count
         scale = np.sqrt(np.where(there, (v - centre) ** 2, 0).sum(axis=0) / count)
         scale = np.where(scale > _LEAST * np.maximum(np.abs(centre), 1), scale, 1.0)
-        y = seen(made, centre, scale, some, np).astype(np.float64)
+        first = Known(heavy, centre, scale, *[None] * 6)
+        y = seen(made, first, some, np).astype(np.float64)
         mean, deviation = y.mean(axis=0), y.std(axis=0)
         deviation = np.where(deviation > 1e-9, deviation, 1.0)
         y -= mean
         precision = np.linalg.inv(y.T @ y / len(y) + _EPS * np.eye(e))
         z = y / deviation
         variance, axes = np.linalg.eigh(z.T @ z / len(z))
-        raw = centre, scale, mean, deviation, precision, axes, variance.clip(0) + _EPS, zeros(2) + 1
+        raw = heavy, centre, scale, mean, deviation, precision, axes, variance.clip(0) + _EPS, zeros(2) + 1
         result = Known(*(np.asarray(a, np.float32) for a in raw))
         with jax.ensure_compile_time_eval():  # it may be asked for while a function is traced
             y = jnp.asarray(y, jnp.float32)
