@@ -169,7 +169,6 @@ def live(options: argparse.Namespace, model: Model) -> None:
     if path is not None and path.exists():
         stream.restore(arrays.load(path)[0])
     level = level_of(model, options.threshold or USUAL, causal=True)
-    stream(np.zeros((0, len(model.kind.channels))))
     names, saved, number = None, stream.rows, 0
     out = sys.stdout
     for lines in _lines():

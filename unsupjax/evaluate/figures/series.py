@@ -50,6 +50,8 @@ def detections(subject: Subject, path: str | Path, *, rule: str = "tail:0.0001",
     _shade(axes[-1], one, label=True)
     if scores.max() > 20 * max(level, 1e-12):
         axes[-1].set_yscale("symlog", linthresh=max(level, 1e-3))
+        axes[-1].yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes[-1].set_ylim(bottom=min(scores.min(), 0))
     style.polish(axes[-1], ylabel="score")
     axes[-1].set_xticks(*ticks)
     axes[-1].legend(frameon=False, fontsize=8, loc="upper left", ncols=4)
@@ -78,7 +80,8 @@ def contributions(subject: Subject, path: str | Path, *, series: int = 0) -> Non
     ax, bar = figure.subplots(2, 1, height_ratios=[12, 1], sharex=True)
     extent = (0, len(parts), len(names) - 0.5, -0.5)
     shown = np.log10(np.maximum(rows.T, 0.1))
-    image = ax.imshow(shown, aspect="auto", extent=extent, cmap="magma", vmin=-0.5, vmax=max(shown.max(), 1))
+    look = {"cmap": "magma", "interpolation": "nearest", "vmin": -0.5, "vmax": max(shown.max(), 1)}
+    image = ax.imshow(shown, aspect="auto", extent=extent, **look)
     if len(names) <= 40:
         ax.set_yticks(range(len(names)), names, fontsize=8)
     colours = figure.colorbar(image, ax=[ax, bar], pad=0.01)

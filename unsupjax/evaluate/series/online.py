@@ -91,7 +91,7 @@ class Online:
         return np.concatenate(made)
 
     def _smoothed(self, parts: np.ndarray) -> np.ndarray:
-        if self._span == 1:
+        if self._span == 1 or not len(parts):
             return parts
         known = np.concatenate([self._parts, parts])
         self._parts = known[len(known) - self._span + 1 :]
