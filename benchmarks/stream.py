@@ -2,7 +2,7 @@
 
     python benchmarks/stream.py --run=RUN [--rows=100000] [--long=1000000]
 
-RUN is a trained run of series, such as `train.py --config=configs/series_forecast.py --workdir=RUN`. The rate is that of
+RUN is a trained run of series: `train.py --config=configs/series_forecast.py --workdir=RUN`. The rate is that of
 a pipe that is always full; the latency, of 2,000 rows of which each waits for the answer to the one before; the memory,
 what the process holds after a tenth and after all of the long stream. Give the process one core: taskset -c 0.
 """

@@ -93,6 +93,7 @@ ALLOWED = {  # room -> the rooms that it may import
         "optimizers",
         "parallel",
         "run",
+        "series",
         "tables",
     },
 }
@@ -135,6 +136,7 @@ HEAVY = (
     "onnxruntime",
     "openTSNE",
     "orbax",
+    "pandas",
     "safetensors",
     "scipy",
     "sklearn",

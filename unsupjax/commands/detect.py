@@ -3,7 +3,6 @@
 import argparse
 import csv
 import io
-import os
 import pathlib
 import sys
 from collections.abc import Callable
@@ -14,10 +13,8 @@ import numpy as np
 from unsupjax import arrays
 from unsupjax.commands import output
 from unsupjax.data.columns import NOT_OBSERVED
-from unsupjax.data.series import Series
-from unsupjax.data.source import form_of, source_of
-from unsupjax.data.sources.plant import open_plant
-from unsupjax.data.sources.series import TIMES, read_series
+from unsupjax.data.sources.series import TIMES
+from unsupjax.data.stream import open_series
 from unsupjax.errors import UserError, nearest
 from unsupjax.model import Model
 from unsupjax.series.thresholds import alarms, threshold
@@ -66,12 +63,15 @@ def run(options: argparse.Namespace, model: Model) -> None:
         raise UserError(f"--out={options.out}: scores of series are columns; name a .csv or .parquet file")
     beside = output.check(options.alarms, options.overwrite) if options.alarms else None
     level = level_of(model, options.threshold or USUAL, options.causal)
-    found = [(s.name, model.detect(s, options.causal)) for s in series_of(options.source, model)]
+    found = [
+        (s.name, model.detect(s, options.causal))
+        for s in open_series(options.source or model.source, model.options)
+    ]
     count = 0
     with output.opened(options.out, writer) as file:
         for name, one in found:
             above = np.isfinite(one.scores) & (np.nan_to_num(one.scores) >= level)
-            carried = ({"series": [name] * len(above)} if len(found) > 1 else {}) | {"time": one.time}
+            carried = ({"file": [name] * len(above)} if len(found) > 1 else {}) | {"time": one.time}
             file.write(carried, "", columns(one.scores, level, above, one.top))
             count += len(above)
     raised = [(name, one, alarm) for name, one in found for alarm in alarms(one.scores, level, one.parts)]
@@ -127,7 +127,7 @@ def columns(scores: np.ndarray, level: float, above: np.ndarray, top: list[str])
 
 
 def _alarm_columns(raised: list, several: bool) -> tuple[dict, str, dict]:
-    carried: dict[str, list] = {"series": [name for name, *_ in raised]} if several else {}
+    carried: dict[str, list] = {"file": [name for name, *_ in raised]} if several else {}
     at = lambda which: [one.time[getattr(alarm, which)] for _, one, alarm in raised]
     carried |= {"start": at("first"), "end": at("last"), "peak": at("peak")}
     channels = [one.channels[alarm.channel] for _, one, alarm in raised]
@@ -145,21 +145,6 @@ def level_of(model: Model, rule: str, causal: bool) -> float:
     return threshold(
         rule, usual["scores_causal" if causal and "scores_causal" in usual else "scores"], per_day
     )
-
-
-def series_of(source: str, model: Model) -> list[Series]:
-    """The series that a source string or a path names; the run's own where it says nothing."""
-    text = source or model.source
-    text = text if text.startswith("series:") or not os.path.exists(text) else f"series:{text}"
-    form, path = form_of(source_of(text))
-    if form == "plant":
-        return [open_plant()]
-    if form != "series":
-        raise UserError(f"{text} is to be series, for a model of these: series:FILE or series:FOLDER")
-    options = model.options
-    left = tuple(options["leave_out"])
-    how = {name: options[name] for name in ("time_column", "header", "delimiter", "timezone")}
-    return read_series(text, path, **how, label_column=options["label_column"], leave_out=left, lenient=True)
 
 
 def live(options: argparse.Namespace, model: Model) -> None:

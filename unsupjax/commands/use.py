@@ -171,10 +171,10 @@ def _check_kind(options: argparse.Namespace, kind: Kind) -> None:
         ("unreadable", Images, "pictures"),
         ("explain", Table, "tables"),
         ("drift", Table, "tables"),
-        ("threshold", (Table, Windows), "tables and series"),
-        ("causal", Windows, "series"),
-        ("alarms", Windows, "series"),
-        ("state", Windows, "series"),
+        ("threshold", (Table, Windows), "tables and time series"),
+        ("causal", Windows, "time series"),
+        ("alarms", Windows, "time series"),
+        ("state", Windows, "time series"),
     ):
         if getattr(options, option, None) not in (None, "", False) and not isinstance(kind, taker):
             raise UserError(f"--{option} is for models of {what}, and this takes {kind.name}; leave it out")

@@ -20,10 +20,13 @@ from unsupjax.data.columns import NOT_OBSERVED
 from unsupjax.data.kinds import Baskets, Images, Kind, Table, Tokens, Windows
 from unsupjax.data.kinds.columns import Category, Column
 from unsupjax.data.pictures import UnreadableImage, decode_image
+from unsupjax.data.series import Series
 from unsupjax.data.skipped import Skipped
 from unsupjax.data.source import SOURCES, form_of, options_of, source_of
 from unsupjax.data.sources import columnar, folder, frames, ratings, tar
 from unsupjax.data.sources.bow import TABLES, open_bow
+from unsupjax.data.sources.plant import open_plant
+from unsupjax.data.sources.series import read_series
 from unsupjax.data.sources.text import open_column
 from unsupjax.data.splits import Split
 from unsupjax.data.windowed import Windowed, cut
@@ -212,6 +215,23 @@ def _of_windows(source: str, form: str, path: str, kind: Windows, options: Mappi
             yield Block(start, {"step": split.begins[rows]}, np.ones(len(rows), bool), raw)
 
     return Stream(source, ("step",), len(split), blocks)
+
+
+def open_series(text: str, options: Mapping[str, Any]) -> list[Series]:
+    """The series that a source string or a path names, as they are; labels need not be there.
+
+    Raises:
+        UserError: no series.
+    """
+    text = f"series:{text}" if os.path.exists(text) else text
+    form, path = form_of(source_of(text))
+    if form == "plant":
+        return [open_plant()]
+    if form != "series":
+        raise UserError(f"{text} is to be series, for a model of these: series:FILE or series:FOLDER")
+    names = ("time_column", "label_column", "header", "delimiter", "timezone")
+    how = {name: options[name] for name in names} | {"leave_out": tuple(options["leave_out"])}
+    return read_series(text, path, **how, lenient=True)
 
 
 def _of_baskets(
