@@ -43,7 +43,9 @@ ROWS = KIND.prepare(TABLE)
 
 def made(**arguments):
     networks = models.MLPEncoder((32,), "tanh"), models.MLPDecoder((8,), (32,), "tanh")
-    return methods.mixed_rows(*networks, optax.adam(1e-2), latent_dim=4, kind=KIND, rows=ROWS, **arguments)
+    return methods.mixed_rows(
+        *networks, optax.adam(1e-2), latent_dim=4, network_weight=1.0, kind=KIND, rows=ROWS, **arguments
+    )
 
 
 @pytest.fixture(scope="module")

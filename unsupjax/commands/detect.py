@@ -16,6 +16,7 @@ from unsupjax.data.columns import NOT_OBSERVED
 from unsupjax.data.sources.series import TIMES
 from unsupjax.data.stream import open_series
 from unsupjax.errors import UserError, nearest
+from unsupjax.evaluate.calibration import training_scores
 from unsupjax.model import Model
 from unsupjax.series.thresholds import alarms, threshold
 
@@ -141,10 +142,7 @@ def _alarm_columns(raised: list, several: bool) -> tuple[dict, str, dict]:
 def level_of(model: Model, rule: str, causal: bool) -> float:
     """The threshold that a rule makes of the model's training part."""
     usual = model.usual
-    per_day = float(usual.get("per_day", 0))
-    return threshold(
-        rule, usual["scores_causal" if causal and "scores_causal" in usual else "scores"], per_day
-    )
+    return threshold(rule, training_scores(usual, causal), float(usual.get("per_day", 0)))
 
 
 def live(options: argparse.Namespace, model: Model) -> None:

@@ -1,5 +1,7 @@
 """What is usual: the scores of the training part, kept with a model so that thresholds need no data."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from unsupjax.evaluate.drift import shares
@@ -25,6 +27,11 @@ def calibration(subject: Subject) -> dict[str, np.ndarray] | None:
     if subject.series is not None:
         return _of_series(subject)
     return _of_rows(subject) if getattr(subject.kind, "name", None) == "table" else None
+
+
+def training_scores(usual: Mapping[str, np.ndarray], causal: bool = False) -> np.ndarray:
+    """The scores of the training part, of series as they were known at a step where `causal`."""
+    return usual["scores_causal" if causal and "scores_causal" in usual else "scores"]
 
 
 def _of_series(subject: Subject) -> dict[str, np.ndarray]:
