@@ -21,7 +21,13 @@ from absl import logging
 
 from unsupjax.commands.configs import find, load
 from unsupjax.commands.typed import changed
+from unsupjax.config import defaults
+from unsupjax.data import open_source
+from unsupjax.data.stream import open_series
+from unsupjax.evaluate.series.steps import ranked
+from unsupjax.model import load as load_model
 from unsupjax.run.fit import fit
+from unsupjax.series.nab import nab_score, records
 
 KEYS = ("vus_pr", "vus_roc", "ap", "auroc", "best_f1", "nab_standard")
 
@@ -76,7 +82,7 @@ def main():
     arguments = parser.parse_args()
     logging.set_verbosity(logging.ERROR)
     warnings.simplefilter("ignore")
-    found = {}
+    found, together = {}, []
     for name, data in PROTOCOLS[arguments.protocol](arguments.folder):
         if arguments.only and name not in arguments.only.split(","):
             continue
@@ -89,6 +95,8 @@ def main():
             start = time.process_time()
             with tempfile.TemporaryDirectory() as run:
                 results = fit(config, run)
+                if arguments.protocol == "nab" and not seed:
+                    together.append(at_once(run, config))
             results["seconds"] = time.process_time() - start
             found.setdefault(name, []).append(results)
         cells = [np.mean([r.get(k, np.nan) for r in found[name]]) for k in (*KEYS, "seconds")]
@@ -97,6 +105,17 @@ def main():
             flush=True,
         )
     report(found)
+    if together:
+        print(f"nab_standard, one threshold for all: {nab_score(*zip(*together, strict=True)):.1f}")
+
+
+def at_once(run, config):
+    """Of the series of a run the scores of detections, as they were known at each step, and the labels."""
+    model, options = load_model(run), {name: config.data[name] for name in defaults(open_source)}
+    source = open_source(config.data.source, **options)
+    [series] = open_series(config.data.source, model.options)
+    scores = ranked(model.detect(series, causal=True).scores)
+    return records(scores, model.kind.length), source.test.timeline.labels
 
 
 def report(found):

@@ -110,9 +110,7 @@ def test_scores_and_alarms_of_a_file(runs, tmp_path, said):
     (tmp_path / "new.csv").write_text(text_of(values))
     out, alarms = tmp_path / "scores.csv", tmp_path / "alarms.csv"
     run = runs / "nearest_windows"
-    told = said(
-        "score", run, tmp_path / "new.csv", f"--out={out}", f"--alarms={alarms}", "--threshold=per_day:1"
-    )
+    told = said("score", run, tmp_path / "new.csv", f"--out={out}", f"--alarms={alarms}", "--threshold=3")
     rows = list(csv.DictReader(out.open()))
     assert len(rows) == 200 and list(rows[0]) == ["time", "score", "threshold", "alarm", "top_channel"]
     assert rows[152]["alarm"] == "1" and rows[152]["top_channel"] == "b" and "1 alarms" in told
