@@ -55,8 +55,8 @@ def open_series(
 
 
 def open_simulated(source: str, path: str, *, window: int, stride: int) -> Windowed:
-    """The simulated plant."""
-    return Windowed([open_plant()], window, stride, "", 0, str(TRAINED), "")
+    """The simulated plant, in windows of 64 steps where nothing else is said."""
+    return Windowed([open_plant()], window or _SHORT, stride, "", 0, str(TRAINED), "")
 
 
 def cut(
