@@ -9,7 +9,7 @@ import optax
 import pytest
 
 from unsupjax.config import SLOTS, Evaluate, check, defaults, experiment, sections_of, settled, widened
-from unsupjax.data.kinds import Baskets, Modes, Table
+from unsupjax.data.kinds import Baskets, Modes, Table, Windows
 from unsupjax.data.kinds.columns import Category
 from unsupjax.data.kinds.tokens import fit_tokens
 from unsupjax.errors import UserError
@@ -53,6 +53,7 @@ def test_defaults_are_those_of_the_signature():
 
 TEXT = fit_tokens(9, {"type": "chars", "characters": "abc"}, "packed")
 ITEMS = Baskets(9, tuple("abcdefghijkl"))
+SERIES = Windows(8, ("a", "b"), (0.0, 0.0), (1.0, 1.0))
 SLOW_TO_BUILD = ("gan_cifar10_r3gan",)
 
 
@@ -75,6 +76,8 @@ def test_every_config_builds(path):
     of_texts = "network" in config and config.network.name == "transformer"
     kind = TABLE if config.data.numbers == "modes" else TEXT if of_texts else None
     kind = ITEMS if config.data.source.startswith(("ratings:", "bow:")) else kind
+    kind = SERIES if path.stem.startswith("series_") else kind
+    kind = Table.of_statistics([0.0] * 12, [1.0] * 12) if path.stem == "mixed_rows" else kind
     shape = kind.shape if kind else shape
     method = build(config, shape, 60_000, 100, kind=kind)
     dtype = np.int32 if kind in (TEXT, ITEMS) else np.float32

@@ -27,7 +27,8 @@ ALLOWED = {  # room -> the rooms that it may import
     "som": {"numerics", "parallel"},
     "topics": set(),
     "codec": {"errors"},
-    "data": {"errors"},
+    "series": {"errors"},
+    "data": {"errors", "series"},
     "methods": {
         "augment",
         "cluster",
@@ -64,6 +65,7 @@ ALLOWED = {  # room -> the rooms that it may import
         "models",
         "numerics",
         "parallel",
+        "series",
         "som",
         "topics",
     },
@@ -80,7 +82,7 @@ ALLOWED = {  # room -> the rooms that it may import
         "optimizers",
         "parallel",
     },
-    "model": {"data", "errors", "evaluate", "methods", "parallel", "run"},
+    "model": {"arrays", "data", "errors", "evaluate", "methods", "parallel", "run"},
     "commands": {
         "arrays",
         "config",
@@ -94,6 +96,7 @@ ALLOWED = {  # room -> the rooms that it may import
         "optimizers",
         "parallel",
         "run",
+        "series",
         "tables",
     },
 }
@@ -138,6 +141,7 @@ HEAVY = (
     "onnxruntime",
     "openTSNE",
     "orbax",
+    "pandas",
     "safetensors",
     "scipy",
     "skimage",

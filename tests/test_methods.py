@@ -13,7 +13,7 @@ import pytest
 from jax.sharding import PartitionSpec
 
 from unsupjax import augment, methods, models
-from unsupjax.data.kinds import Baskets
+from unsupjax.data.kinds import Baskets, Table
 from unsupjax.methods import METHODS
 from unsupjax.parallel.mesh import AXIS, axis_name, compile_step, make_mesh, place_batch, replicated
 
@@ -55,6 +55,8 @@ MULTINOMIAL = lambda dtype, _: (
 )
 BASKETS = Baskets(64, tuple(map(str, range(64))))
 SOME_ROWS = np.where(np.random.default_rng(0).random((40, 64)) < 0.3, np.arange(1, 65), 0).astype(np.int32)
+SOME_PIXELS = np.random.default_rng(0).random((40, 64), np.float32)
+PIXELS = Table.of_statistics([0.0] * 64, [1.0] * 64)
 BAGS = {"latent_dim": 4, "vocabulary": 64, "total_steps": 4}
 DROPPED = lambda dtype, axis: (WORDS(dtype, axis)[0].clone(dropout=0.2),)
 PATCHES = lambda dtype, _: (models.PatchAutoencoder(SHAPE, 2, 16, 1, 2, 2.0, 8, 1, dtype=dtype),)
@@ -147,6 +149,11 @@ CASES = {  # method, its networks if it has any, its arguments
         lambda *_: MULTINOMIAL(*_)[:1],
         {"topics": 3, "dimensions": 6, "kind": BASKETS, "rows": SOME_ROWS, "vocabulary": 64},
     ),
+    "forecast": (
+        methods.forecast,
+        lambda dtype, _: (models.MLPEncoder((12,), dtype=dtype),),
+        {"shape": (8, 8)},
+    ),
     "gan": (methods.gan, ADVERSARIES, {"latent_dim": 4, "loss": "relativistic", "penalty": "r1_r2"}),
     "gan-critic": (
         methods.gan,
@@ -160,10 +167,21 @@ CASES = {  # method, its networks if it has any, its arguments
             "diff_augment": ("colour", "translation", "cutout"),
         },
     ),
+    "linear_forecast": (methods.linear_forecast, None, {"shape": (8, 8), "examples": 40}),
     "masked_patches": (methods.masked_patches, PATCHES, {}),
     "masked_tokens": (methods.masked_tokens, WORDS, {"share": 0.3}),
+    "mixed_rows": (
+        methods.mixed_rows,
+        lambda dtype, _: (models.MLPEncoder((12,), dtype=dtype), models.MLPDecoder((4,), (), dtype=dtype)),
+        {"latent_dim": 4, "kind": PIXELS, "rows": SOME_PIXELS},
+    ),
     "mult_vae": (methods.mult_vae, MULTINOMIAL, BAGS),
     "mult_vae-tied": (methods.mult_vae, MULTINOMIAL, BAGS | {"tied": True}),
+    "nearest_windows": (
+        methods.nearest_windows,
+        None,
+        {"shape": (8, 8), "examples": 40, "rows": SOME_PIXELS.reshape(40, 8, 8)},
+    ),
     "next_token": (methods.next_token, WORDS, {}),
     "prodlda": (methods.prodlda, lambda *_: MULTINOMIAL(*_)[:1], {"topics": 4, "vocabulary": 64}),
     "simcse": (methods.simcse, DROPPED, {"temperature": 0.5}),
@@ -209,6 +227,7 @@ BAG_METHODS = (
     *(methods.ease, methods.ease_vae, methods.mult_vae, methods.word_contrast, methods.word_means),
     *TOPIC_METHODS,
 )
+WINDOW_METHODS = (methods.forecast, methods.linear_forecast, methods.nearest_windows)
 STEPS, BATCH = 4, 16
 
 
@@ -271,6 +290,10 @@ class Hashed:
             return np.where(pixels > 0.6, np.arange(1, 65), 0).astype(np.int32)
         if CASES[case][0] is methods.codec:  # whose blocks are of 16 x 16 pixels
             return self.value.repeat(2, axis=2).repeat(2, axis=3)
+        if CASES[case][0] in WINDOW_METHODS:
+            return self.value[..., 0]
+        if CASES[case][0] is methods.mixed_rows:
+            return self.value.reshape(STEPS, BATCH, 64)
         if CASES[case][0] not in (methods.next_token, methods.masked_tokens, methods.simcse, methods.tsdae):
             return self.value
         tokens = (self.value.reshape(STEPS, BATCH, 64) * 16).astype(np.int32) + 2

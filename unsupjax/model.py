@@ -12,11 +12,15 @@ import ml_collections
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
-from unsupjax.data.kinds import Images, Kind, Table
+from unsupjax import arrays
+from unsupjax.data.kinds import Images, Kind, Table, Windows
 from unsupjax.errors import UserError, choose, closest, nearest
-from unsupjax.evaluate import FIGURES, Subject, learning_curves
+from unsupjax.evaluate import CALIBRATION, FIGURES, Subject, learning_curves
+from unsupjax.evaluate.drift import drift
 from unsupjax.evaluate.fidelity.completion import filling
-from unsupjax.evaluate.fidelity.reconstruction import squared_error
+from unsupjax.evaluate.fidelity.reconstruction import squared_error, summed
+from unsupjax.evaluate.series.detector import Detected, detect
+from unsupjax.evaluate.series.online import Online
 from unsupjax.evaluate.subject import coding, lasting
 from unsupjax.methods import Method
 from unsupjax.methods.parts.bags import dense
@@ -50,7 +54,12 @@ ABILITIES = {
     "recommend": ("recommend",),
     "similar": ("items",),
     "topics": ("topics",),
+    "explain": ("surprise", "impute"),
+    "detect": ("surprise",),
+    "stream": ("surprise",),
 }
+RECONSTRUCT = ("encode", "decode")  # what a surprise is made of where a method has none
+OF_SERIES = ("detect", "stream")
 
 
 class Recommended(NamedTuple):
@@ -65,6 +74,22 @@ class Recommended(NamedTuple):
     items: np.ndarray
     scores: np.ndarray
     cold: np.ndarray
+
+
+class Cell(NamedTuple):
+    """A cell of a row.
+
+    Attributes:
+        column: its name.
+        value: what it holds.
+        expected: what the other columns, less those that are as surprising, let expect.
+        surprise: in the units of the model's `surprise`.
+    """
+
+    column: str
+    value: Any
+    expected: Any
+    surprise: float
 
 
 class Unable(UserError, AttributeError):
@@ -93,11 +118,11 @@ class Model:
     """A trained method with what it knows of its data.
 
     It has those of `encode`, `decode`, `reconstruct`, `denoise`, `compress`, `decompress`, `fill`, `score`, `assign`,
-    `sample`, `interpolate`, `log_prob`, `prototypes`, `map`, `generate`, `recommend`, `similar` and `topics` that its
-    method has (`abilities`), and refuses the others. They take what a user has: pictures as they are in files (uint8
-    `[N, H, W, C]`), a DataFrame or a dict of columns by their names, arrays, texts, lists of items; any number of them.
-    Inputs go through in batches of one size, the last one filled up: each function is compiled once. Results are numpy
-    arrays, and tables are DataFrames where DataFrames came in, else dicts of columns.
+    `sample`, `interpolate`, `log_prob`, `prototypes`, `map`, `generate`, `recommend`, `similar`, `topics`, `explain`,
+    `detect` and `stream` that its method has (`abilities`), and refuses the others. They take what a user has: pictures
+    as they are in files (uint8 `[N, H, W, C]`), a DataFrame or a dict of columns by their names, arrays, texts, lists
+    of items; any number of them. Inputs go through in batches of one size, the last one filled up: each function is
+    compiled once. Results are numpy arrays, and tables are DataFrames where DataFrames came in, else dicts of columns.
 
     Attributes:
         folder: of the run.
@@ -163,8 +188,16 @@ class Model:
     @property
     def abilities(self) -> tuple[str, ...]:
         """What it can do."""
-        has = lambda function: getattr(self.functions, function) is not None
-        return tuple(name for name, functions in ABILITIES.items() if all(map(has, functions)))
+        has = lambda functions: all(getattr(self.functions, f) is not None for f in functions)
+        series = isinstance(self.kind, Windows)
+
+        def able(name):
+            if name in OF_SERIES and not series:
+                return False
+            either = (("surprise",), RECONSTRUCT) if name in ("score", *OF_SERIES) else (ABILITIES[name],)
+            return any(map(has, either))
+
+        return tuple(filter(able, ABILITIES))
 
     def __getattribute__(self, name: str) -> Any:
         if name in ABILITIES and name not in (able := object.__getattribute__(self, "abilities")):
@@ -228,8 +261,71 @@ class Model:
         return self.restored(self._map(_filling(self.functions.fill), examples, jax.random.key(seed)))
 
     def score(self, x: Any) -> np.ndarray:
-        """How strange each example is, float32 `[N]`: the squared error of its reconstruction; higher is stranger."""
-        return self._map(_scoring(*self._coder, self.kind.see), self._prepared(x))
+        """How strange each example is, float32 `[N]`, higher is stranger: the sum of the method's `surprise`, or the
+        squared error of its reconstruction.
+
+        Of a series, as `detect` takes it, how strange each step is, float64 `[T]`.
+        """
+        if isinstance(self.kind, Windows):
+            return self.detect(x).scores
+        surprise = self.functions.surprise
+        function = _scoring(*self._coder, self.kind.see) if surprise is None else summed(surprise)
+        return self._map(function, self._prepared(x))
+
+    def explain(self, x: Any, top: int = 3) -> list[list[Cell]]:
+        """The most surprising cells of each row, the greatest surprise first, and what the others would have there.
+
+        Args:
+            x: rows of a table.
+            top: cells a row.
+        """
+        if top < 1:
+            raise UserError(f"top={top} must be at least 1")
+        stored = self._prepared(x)
+        parts = self._map(self.functions.surprise, stored)
+        order = np.argsort(-parts, axis=1, kind="stable")[:, :top]
+        away = np.zeros(parts.shape, np.float32)
+        np.put_along_axis(away, order, 1.0, axis=1)
+        guess = self._map(_imputing(self.functions.impute), (stored, away))
+        there, expected = (list(self.kind.restore(rows).values()) for rows in (stored, guess))
+        given = self.kind.read(x) if self.kind.strange else there  # a category that is none of the known ones
+        cell = lambda i, j: Cell(
+            self.kind.names[j],
+            (given if self.kind.columns[j].type == "category" else there)[j][i],
+            expected[j][i],
+            float(parts[i, j]),
+        )
+        return [[cell(i, j) for j in row] for i, row in enumerate(order.tolist())]
+
+    def drift(self, x: Any) -> dict[str, float]:
+        """How far each column of new rows of a table has moved from training: the population stability index."""
+        if not isinstance(self.kind, Table):
+            raise UserError(f"drift is of the columns of tables, and the model takes {self.kind.name}")
+        return drift(self.kind, self.usual, self._prepared(x))
+
+    def detect(self, x: Any, causal: bool = False) -> Detected:
+        """How strange each step of a series is, and which channels say so.
+
+        Args:
+            x: numbers `[T]` or `[T, C]`, a DataFrame with the channels' names, or an `unsupjax.data.series.Series`.
+            causal: as each step was known when it came, and not averaged over later windows that hold it.
+        """
+        return detect(self.functions, self.state, self.kind, self.usual, x, causal=causal)
+
+    def stream(self) -> Online:
+        """What scores rows as they come: `stream = model.stream(); scores, parts = stream(rows)`; the scores are those
+        of `detect(..., causal=True)`."""
+        return Online(self.functions, self.state, self.kind, self.usual)
+
+    @functools.cached_property
+    def usual(self) -> dict[str, np.ndarray]:
+        """What scores are measured by: of the training part, as `unsupjax.evaluate.calibration` makes it."""
+        path = self.folder / CALIBRATION
+        if not path.is_file():
+            raise UserError(
+                f"{path} is missing, which the end of a run writes: unsupjax evaluate {self.folder}"
+            )
+        return arrays.load(path)[0]
 
     def assign(self, x: Any) -> np.ndarray:
         """The cluster or unit of each example, int32 `[N]`."""
@@ -589,6 +685,11 @@ def _filling(fill: Callable) -> Callable:
 def _scoring(encode: Callable, decode: Callable, see: Callable) -> Callable:
     error = squared_error(encode, decode)
     return lambda state, x: error(state, see(x))
+
+
+@lasting
+def _imputing(impute: Callable) -> Callable:
+    return lambda state, rows: impute(state, *rows)
 
 
 @lasting

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from unsupjax.data.columns import typed
-from unsupjax.data.kinds import KINDS, Arrays, Baskets, Images, Table, from_json
+from unsupjax.data.kinds import KINDS, Arrays, Baskets, Images, Table, Windows, from_json
 from unsupjax.data.kinds.columns import Category, Date, Number
 from unsupjax.data.kinds.table import fit
 from unsupjax.data.kinds.tokens import fit_tokens
@@ -24,6 +24,7 @@ CASES = {  # kind -> one of it, and raw examples
     "table": (fit(ROWS, ("a", "b", "c")), ROWS),
     "arrays": (Arrays((4, 3)), RNG.normal(size=(5, 4, 3)).astype(np.float32)),
     "tokens": (WORDS, WORDS.prepare(["abc", "bca", "aab", "ccc", "bab"])),
+    "windows": (Windows(4, ("a", "b", "c"), (1.0, 2.0, 3.0), (1.0, 5.0, 0.1)), RNG.normal(2, 3, (5, 4, 3))),
     "baskets": (ITEMS, ITEMS.prepare([["a", "c"], ["b"], [], ["d", "a", "b"], ["c"]])),
 }
 CHECKED = pytest.mark.parametrize("name", KINDS)

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from unsupjax import arrays
-from unsupjax.commands import output, pictures
+from unsupjax.commands import detect, output, pictures
 from unsupjax.commands.arguments import add_processes, start_processes
-from unsupjax.data.kinds import Arrays, Baskets, Images, Kind, Table, Tokens
+from unsupjax.data.kinds import Arrays, Baskets, Images, Kind, Table, Tokens, Windows
 from unsupjax.data.source import source_of
 from unsupjax.data.stream import ALL, Block, Stream, is_columns, open_stream, rows_of
 from unsupjax.errors import UserError
@@ -72,18 +72,28 @@ def run(name: str, argv: list[str]) -> None:
     """Runs the command."""
     options = _parser(name).parse_args(argv)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # what is half written is removed
-    live = options.source == "-"
+    live = options.source == "-" or getattr(options, "stream", False)
     _check(name, options, live)
     start_processes(options)
     with together():
         model = load(options.run, options.step)
         use = getattr(model, name) if name != "decode" else _decoder(model)
         model.batch_size = options.batch or model.batch_size
-        keep = tuple(options.keep.split(",")) if options.keep else ()
+        keep, moved = tuple(options.keep.split(",")) if options.keep else (), None
         _check_kind(options, model.kind)
         if name == "denoise" and model.functions.restore is not None:
             pictures.denoise(model, options)
             return
+        series = isinstance(model.kind, Windows) and name == "score"
+        if series:
+            (detect.live if live else detect.run)(options, model)
+            return
+        if name == "score" and isinstance(model.kind, Table):
+            use = detect.of_rows(options, model)
+            moved = [] if options.drift else None
+            if moved is not None:
+                plain = use
+                use = lambda raw: moved.append(model.kind.prepare(raw)) or plain(raw)
         if not live:
             writer = output.check(options.out, options.overwrite)
             whole = not keep and USES[name].whole and writer in (output.Csv, output.Parquet)
@@ -91,9 +101,11 @@ def run(name: str, argv: list[str]) -> None:
             settings = {name: value for name, value in settings.items() if value is not None}
             stream = _opened(name, model, options.source, settings, (ALL,) if whole else keep)
     if live:
-        _live(name, model, keep)
+        _live(name, use, model, keep)
     else:
         _write(name, use, model, stream, options.out, writer)
+        if moved:
+            detect.tell_drift(model, moved)
 
 
 def _parser(name: str) -> argparse.ArgumentParser:
@@ -133,6 +145,8 @@ def _parser(name: str) -> argparse.ArgumentParser:
         "--text_column", help="of a table in SOURCE, the column of texts; default: as in training"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace what --out names")
+    if name == "score":
+        detect.add(parser)
     add_processes(parser)
     return parser
 
@@ -158,8 +172,14 @@ def _check_kind(options: argparse.Namespace, kind: Kind) -> None:
     for option, taker, what in (
         ("text_column", (Tokens, Baskets), "texts"),
         ("unreadable", Images, "pictures"),
+        ("explain", Table, "tables"),
+        ("drift", Table, "tables"),
+        ("threshold", (Table, Windows), "tables and time series"),
+        ("causal", Windows, "time series"),
+        ("alarms", Windows, "time series"),
+        ("state", Windows, "time series"),
     ):
-        if getattr(options, option) is not None and not isinstance(kind, taker):
+        if getattr(options, option, None) not in (None, "", False) and not isinstance(kind, taker):
             raise UserError(f"--{option} is for models of {what}, and this takes {kind.name}; leave it out")
 
 
@@ -266,7 +286,7 @@ def _saved(path: pathlib.Path) -> Result:
     return Result(carried, found["good"], values[""] if set(values) == {""} else values)
 
 
-def _live(name: str, model: Model, keep: tuple[str, ...]) -> None:
+def _live(name: str, use: Callable, model: Model, keep: tuple[str, ...]) -> None:
     """Rows from standard input, each answered as soon as it came; those that wait go through together."""
     if not isinstance(model.kind, Table):
         raise UserError(f"standard input is for rows of tables, and the model takes {model.kind.name}")
@@ -284,7 +304,6 @@ def _live(name: str, model: Model, keep: tuple[str, ...]) -> None:
 
     threading.Thread(target=read, daemon=True).start()
     lines, made, count, over = output.Lines(), None, 0, False
-    use = getattr(model, name)
     while not over:
         rows = [waiting.get()]
         while len(rows) < model.batch_size and not waiting.empty():

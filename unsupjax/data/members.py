@@ -94,7 +94,7 @@ def keys(split: Split) -> np.ndarray:
     """A number for each example, uint64 `[N]`: of what it holds, or of a file its name and size, labels aside."""
     if isinstance(split, LazySplit):
         if split.key is None:  # records of a data set with a version, which do not change
-            return _hashed_rows(split.index.astype(np.uint64)[:, None])
+            return hashed_rows(split.index.astype(np.uint64)[:, None])
         return np.array([_hashed(split.key(split.records[i])) for i in split.index], np.uint64)
     return _of_rows(split) if isinstance(split, SparseSplit) else _of_array(split)
 
@@ -113,9 +113,9 @@ def _of_array(split: ArraySplit) -> np.ndarray:
     if split.x.dtype == object:  # texts
         return np.array([_hashed(text.encode(errors="surrogatepass")) for text in split.x], np.uint64)
     if not split.x.dtype.names:
-        return _hashed_rows(split.x)
+        return hashed_rows(split.x)
     columns = [split.x[name] for name in split.x.dtype.names]
-    return _hashed_rows(np.stack([_as_words(column) for column in columns], axis=1))
+    return hashed_rows(np.stack([_as_words(column) for column in columns], axis=1))
 
 
 def _as_words(column: np.ndarray) -> np.ndarray:
@@ -130,8 +130,8 @@ def _hashed(content: bytes) -> int:
     return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little")
 
 
-def _hashed_rows(x: np.ndarray) -> np.ndarray:
-    """Of each row `x[i]`, from its bytes."""
+def hashed_rows(x: np.ndarray) -> np.ndarray:
+    """A number of each row `x[i]`, from its bytes; uint64 `[N]`."""
     found, size = np.empty(len(x), np.uint64), max(1, _CHUNK // max(x[0].nbytes, 1))
     for start in range(0, len(x), size):
         rows = np.ascontiguousarray(x[start : start + size]).reshape(len(x[start : start + size]), -1)

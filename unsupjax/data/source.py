@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from unsupjax.data import tokenizers
+from unsupjax.data import tiles, tokenizers
 from unsupjax.data.bags import SparseSplit
 from unsupjax.data.files import is_remote
-from unsupjax.data.kinds import Arrays, Images, Kind, Table, images
+from unsupjax.data.kinds import Arrays, Images, Kind, Table, Windows, images
 from unsupjax.data.kinds import table as tables
 from unsupjax.data.kinds.tokens import LAYOUTS, fit_tokens
 from unsupjax.data.members import CHANGED, Members, members, rejoined
@@ -32,7 +32,16 @@ from unsupjax.data.sources.text import TEXTS, open_column
 from unsupjax.data.sources.tfds import open_tfds
 from unsupjax.data.sources.toy import open_toy
 from unsupjax.data.splits import ArraySplit, Parts, Split, labels_at_hand
-from unsupjax.data.tiles import check_tile, cut
+from unsupjax.data.windowed import (
+    CLASSES,
+    Windowed,
+    check_members,
+    cut,
+    members_of,
+    open_series,
+    open_simulated,
+    refuse,
+)
 from unsupjax.data.words import STOP_WORDS
 from unsupjax.errors import UserError, choose, nearest
 
@@ -46,13 +55,15 @@ SOURCES = {
     "npz": open_npz,
     "parquet": open_parquet,
     "photographs": open_photographs,
+    "plant": open_simulated,
     "ratings": open_ratings,
+    "series": open_series,
     "tar": open_tar,
     "tfds": open_tfds,
     "toy": open_toy,
 } | TEXTS
 _NUMBER = re.compile(r"-?\d+")  # the name of a class of whole numbers
-ALWAYS_THERE = ("digits", "docstrings", "photographs")  # which need no path
+ALWAYS_THERE = ("digits", "docstrings", "photographs", "plant")  # which need no path
 DOWNLOADS = ("tfds",)  # what may fetch and prepare its data first: one process does, the others wait
 
 SUFFIXES = {
@@ -106,6 +117,7 @@ def open_source(
     missing: bool = False,
     columns: str = "numbers",
     categories: tuple = (),
+    strange: bool = False,
     numbers: str = "standardised",
     examples: int = 0,
     unreadable: float = 0.01,
@@ -133,6 +145,13 @@ def open_source(
     min_users: int = 1,
     leave_last: bool = False,
     longest: int = 0,
+    window: int = 0,
+    stride: int = 1,
+    train_end: str = "0.3",
+    resample: str = "",
+    gap: int = 5,
+    timezone: str = "",
+    intervals: str = "",
     kind: Kind | None = None,
     known: Members | None = None,
 ) -> Source:
@@ -155,7 +174,9 @@ def open_source(
             `bow:` in front of any of texts, or of a table with its `text_column`: how often each text has each word;
             `bow:PATH.npz` (what `scipy.sparse.save_npz` wrote, beside it `vocab.txt`, a word a line; beside
             `train_bow.npz` also `train_labels.txt`, `test_bow.npz` and `test_labels.txt`);
-            `ratings:PATH` (csv or parquet: who took what, a pair a row).
+            `ratings:PATH` (csv or parquet: who took what, a pair a row);
+            `series:PATH` (time series: csv, parquet or npy, a column a channel; of a folder, a series a file), `plant`
+            (a simulated one with faults).
         holdout: the fraction of the examples that becomes the test split where the source has none itself.
         split_seed: seeds the choice of the held-out examples.
         stratified: hold out the same share of every class, as far as it goes. (Where labels are known without reading
@@ -184,6 +205,8 @@ def open_source(
             methods with an argument of this name.
         columns: of a csv, "numbers", or "mixed": columns of texts are categories or dates (2024-12-31, with or without
             hours, or 31.12.2024), and numbers without fractions that take at most 10 values are categories as well.
+        strange: of a table with categories, those of the training split alone are known, and another one is none of
+            them, for methods that say how strange that is; False: it is refused.
         numbers: of a table, "standardised", as `standardise` says, or by their "modes", for methods that ask for them
             (`unsupjax.data.kinds.Modes`): a missing number is a mode of its own.
         categories: names of the columns of a table whose values are categories, whatever they look like.
@@ -218,7 +241,8 @@ def open_source(
         item_column: of ratings, the column of items, likewise (item, item_id, movieId, product_id).
         rating_column: of ratings, the column of ratings, likewise (rating, score), if there is any.
         time_column: of ratings, the column of times, numbers or dates, likewise (timestamp, date), if there is any. A
-            basket is in the order of time; of pairs that repeat a user and an item, the last one counts.
+            basket is in the order of time; of pairs that repeat a user and an item, the last one counts. Of series
+            likewise: rows are sorted by time, of rows of one time the mean counts; without times rows are in order.
         threshold: of ratings: pairs with a lower one are left out; 0: none.
         min_items: of ratings: users of fewer items are left out, and with
         min_users: items of fewer users, again and again until all that are left have enough.
@@ -226,6 +250,17 @@ def open_source(
             order, the last item behind all others.
         longest: of `bow` and ratings, the most items of an example: the most frequent in it, or the last ones (of texts
             `in_order` the first); 0: all.
+        window: of series, W, the steps of an example; 0: two periods of the first channel that has one.
+        stride: of series, steps between two training examples; all of them are tested, at every step.
+        train_end: of series, where the training part ends, the first of time: a fraction of the steps (with a point), a
+            number of steps, or a date. Windows of training lie before it; scaling is fitted there.
+        resample: of series, the grid that rows are brought to, "5min", seconds, or "auto", the median step: the mean of
+            the rows of a step, and missing without any. "": a row is a step, whenever it was.
+        gap: of series, how many missing steps behind each other are interpolated; no window reaches over more.
+        timezone: of series, that of times without an offset from UTC, such as "Europe/Berlin".
+        intervals: of series, a JSON file of the anomalous intervals, both ends inclusive: `[[start, end], ...]` or
+            `{"FILE.csv": [[start, end], ...]}`. Without it a column named label, is_anomaly or anomaly has labels,
+            1 where a step is anomalous.
         kind: what an example is, in place of what the training split says: that of the `Source` that a model was
             trained on. Passed by programs, not by users.
         known: the members of the data set that an earlier run found, likewise.
@@ -245,7 +280,7 @@ def open_source(
         raise UserError(f"config.data.examples={examples} must be 0 (all) or more")
     if image_size < 0:
         raise UserError(f"config.data.image_size={image_size} must be 0 (as they are) or more")
-    check_tile(tile)
+    tiles.check_tile(tile)
     if tile and image_size:
         raise UserError(f"config.data.tile={tile} and config.data.image_size={image_size}: leave one out")
     if longest < 0:
@@ -276,6 +311,13 @@ def open_source(
         "min_items": min_items,
         "min_users": min_users,
         "leave_last": leave_last,
+        "window": window,
+        "stride": stride,
+        "train_end": train_end,
+        "resample": resample,
+        "gap": gap,
+        "timezone": timezone,
+        "intervals": intervals,
     }
     if text_column:  # of a table, whatever its other columns are
         given = _of_text_column(given)
@@ -293,6 +335,12 @@ def open_source(
         parts = open_column(source, form, path, text_column, label_column, split_column, header, delimiter)
     else:
         parts = SOURCES[form](source, path, **taken)
+    if isinstance(parts, Windowed):
+        beside = {"holdout": holdout, "examples": examples, "contaminated": contaminated, "missing": missing}
+        refuse(
+            source, beside, {name: inspect.signature(open_source).parameters[name].default for name in beside}
+        )
+        return _of_series(source, parts, kind, known, changed, standardise)
     texts = {
         "split_column": split_column,
         "tokenizer": tokenizer,
@@ -325,13 +373,14 @@ def open_source(
         if not len(split):
             raise UserError(f"{source}: the {name} split is empty; change config.data.holdout={holdout}")
     if tile:
-        train, test = (cut(source, split, tile) for split in (train, test))
+        train, test = (tiles.cut(source, split, tile) for split in (train, test))
     # A kind that is given replaces the one found: modes, which take long, are not looked for.
     options = {
         "categories": tuple(categories),
         "numbers": "standardised" if kind else numbers,
         "standardise": standardise,
         "missing": missing,
+        "strange": strange,
         "value_range": tuple(value_range),
         "as_arrays": as_arrays,
     }
@@ -448,6 +497,22 @@ def _of_texts(
     tested = test_rows if parts.test is None else None
     found = functools.partial(members, parts, train_rows, tested) if new else lambda: known
     return Source(source, kind, *made, None if packed else parts.label_names, normal, found)
+
+
+def _of_series(
+    source: str, found: Windowed, kind: Kind | None, known: Members | None, changed: str, standardise: bool
+) -> Source:
+    """Windows: those of the training part, and all of them."""
+    if kind is not None and not isinstance(kind, Windows):
+        raise UserError(
+            f"{source} holds series, and the model was trained on {kind.name} of shape {kind.shape}"
+        )
+    kind, train, test = cut(source, found, kind, standardise)
+    made = members_of(test)
+    if known is not None:
+        check_members(source, known, made, changed)
+    names = None if train.timeline.labels is None else CLASSES
+    return Source(source, kind, train, test, names, names and (0,), lambda: made)
 
 
 def _form_of_folder(path: str) -> str:
@@ -589,7 +654,7 @@ def _kind_of(source: str, parts: Parts, train: Split, options: dict) -> Kind:
     table = x is not None and bool(x.dtype.names or x.ndim == 2)
     deep = not table and x is not None and x.dtype != np.uint8  # arrays, of pictures or not
     for names, takes, what in (
-        (("categories", "numbers"), table, "tables"),
+        (("categories", "numbers", "strange"), table, "tables"),
         (("value_range", "as_arrays"), deep, "arrays of pictures that are not uint8"),
     ):
         for name in names:
@@ -609,10 +674,10 @@ def _kind_of(source: str, parts: Parts, train: Split, options: dict) -> Kind:
 def _table_of(parts: Parts, train: ArraySplit, options: dict) -> Table:
     x, categories, numbers = train.x, options["categories"], options["numbers"]
     whole = None  # whose categories count: those of the test split as well
-    if categories or x.dtype.names or numbers == "modes":
+    if (categories or x.dtype.names or numbers == "modes") and not options["strange"]:
         whole = parts.train.x if parts.test is None else np.concatenate([parts.train.x, parts.test.x])
     fitted = {name: options[name] for name in ("standardise", "missing", "numbers", "categories")}
-    return tables.fit(x, parts.columns, whole=whole, **fitted)
+    return tables.fit(x, parts.columns, whole=whole, **fitted)._replace(strange=options["strange"])
 
 
 def _check_kind(source: str, kind: Kind, found: Kind) -> None:

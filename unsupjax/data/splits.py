@@ -12,6 +12,7 @@ from unsupjax.data.bags import SparseSplit
 from unsupjax.data.columns import Column
 from unsupjax.data.pictures import UnreadableImage
 from unsupjax.data.skipped import Skipped
+from unsupjax.data.windows import WindowSplit
 from unsupjax.errors import UserError
 
 BLOCK = 128  # records read at once: array_record takes many times longer for them one by one
@@ -130,7 +131,7 @@ class LazySplit(Sequence):
         return x, y
 
 
-Split = ArraySplit | LazySplit | SparseSplit
+Split = ArraySplit | LazySplit | SparseSplit | WindowSplit
 
 
 def labels_at_hand(split: Split) -> np.ndarray | None:

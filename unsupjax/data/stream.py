@@ -17,15 +17,19 @@ import numpy as np
 from unsupjax.data import delimited
 from unsupjax.data.bags import SparseSplit
 from unsupjax.data.columns import NOT_OBSERVED
-from unsupjax.data.kinds import Baskets, Images, Kind, Table, Tokens
+from unsupjax.data.kinds import Baskets, Images, Kind, Table, Tokens, Windows
 from unsupjax.data.kinds.columns import Category, Column
 from unsupjax.data.pictures import UnreadableImage, decode_image
+from unsupjax.data.series import Series
 from unsupjax.data.skipped import Skipped
 from unsupjax.data.source import SOURCES, form_of, options_of, source_of
 from unsupjax.data.sources import columnar, folder, frames, ratings, tar
 from unsupjax.data.sources.bow import TABLES, open_bow
+from unsupjax.data.sources.plant import open_plant
+from unsupjax.data.sources.series import read_series
 from unsupjax.data.sources.text import open_column
 from unsupjax.data.splits import Split
+from unsupjax.data.windowed import Windowed, cut
 from unsupjax.errors import UserError, nearest
 
 ALL = "all"  # of the columns, kept
@@ -79,6 +83,8 @@ def open_stream(text: str, kind: Kind, options: Mapping[str, Any], keep: Sequenc
     form, path = form_of(source)
     if isinstance(kind, Baskets):
         return _of_baskets(source, form, path, kind, options, keep)
+    if isinstance(kind, Windows):
+        return _of_windows(source, form, path, kind, options)
     if isinstance(kind, Images) and form in ("folder", "tar"):
         return _of_pictures(source, *_PICTURES[form](source, path), kind, options)
     if options.get("text_column") and form in ("csv", "parquet", "arrow"):
@@ -192,6 +198,40 @@ def _of_splits(source: str, splits: list[Split], kind: Kind, options: Mapping[st
             yield Block(start, {"row": rows}, np.ones(len(rows), bool), turn(gather(rows)))
 
     return Stream(source, ("row",), int(ends[-1]), blocks)
+
+
+def _of_windows(source: str, form: str, path: str, kind: Windows, options: Mapping[str, Any]) -> Stream:
+    """The windows of series, at every step."""
+    taken = options_of(form, options, strict=False)
+    found = SOURCES[form](source, path, **taken)
+    if not isinstance(found, Windowed):
+        raise UserError(f"{source} holds no series, and the model takes windows of them: series:FILE")
+    _, _, split = cut(source, found._replace(train_end="1.0"), kind, True)
+
+    def blocks(size: int, part: int, parts: int) -> Iterator[Block]:
+        for start in range(part * size, len(split), parts * size):
+            rows = np.arange(start, min(start + size, len(split)))
+            raw = kind.restore(split.gather(rows)[0])
+            yield Block(start, {"step": split.begins[rows]}, np.ones(len(rows), bool), raw)
+
+    return Stream(source, ("step",), len(split), blocks)
+
+
+def open_series(text: str, options: Mapping[str, Any]) -> list[Series]:
+    """The series that a source string or a path names, as they are; labels need not be there.
+
+    Raises:
+        UserError: no series.
+    """
+    text = f"series:{text}" if os.path.exists(text) else text
+    form, path = form_of(source_of(text))
+    if form == "plant":
+        return [open_plant()]
+    if form != "series":
+        raise UserError(f"{text} is to be series, for a model of these: series:FILE or series:FOLDER")
+    names = ("time_column", "label_column", "header", "delimiter", "timezone")
+    how = {name: options[name] for name in names} | {"leave_out": tuple(options["leave_out"])}
+    return read_series(text, path, **how, lenient=True)
 
 
 def _of_baskets(

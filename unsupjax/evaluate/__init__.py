@@ -6,6 +6,8 @@ says what a subject lacks.
 
 from unsupjax.cluster.scores import hungarian_accuracy as hungarian_accuracy
 from unsupjax.cluster.scores import purity as purity
+from unsupjax.evaluate.calibration import CALIBRATION as CALIBRATION
+from unsupjax.evaluate.calibration import calibration as calibration
 from unsupjax.evaluate.clustering.clusterings import clusterings as clusterings
 from unsupjax.evaluate.clustering.clusterings import summary as summary
 from unsupjax.evaluate.clustering.clusters import clusters as clusters
@@ -27,8 +29,10 @@ from unsupjax.evaluate.figures import (
     completions,
     component_planes,
     compressed,
+    contributions,
     dendrogram,
     denoised,
+    detections,
     filters,
     hits,
     interpolations,
@@ -44,6 +48,7 @@ from unsupjax.evaluate.figures import (
     tsne,
     u_matrix,
     views,
+    worst_windows,
 )
 from unsupjax.evaluate.figures import learning_curves as learning_curves
 from unsupjax.evaluate.judge import OF_DATA as OF_DATA
@@ -74,6 +79,8 @@ from unsupjax.evaluate.representation.neighbours import check as check_kept_neig
 from unsupjax.evaluate.representation.neighbours import neighbours as neighbours
 from unsupjax.evaluate.representation.rank_me import rank_me as rank_me
 from unsupjax.evaluate.require import check_images as check_images
+from unsupjax.evaluate.series.detection import check as check_detection
+from unsupjax.evaluate.series.detection import detection as detection
 from unsupjax.evaluate.subject import Subject as Subject
 from unsupjax.evaluate.subject import map_batches as map_batches
 from unsupjax.evaluate.subject import subject as subject
@@ -92,12 +99,13 @@ from unsupjax.evaluate.synthesis.train_on_samples import train_on_samples as tra
 PICTURES = ("images", "arrays")  # whose shape may be a picture's
 
 JUDGES = {
-    "anomaly": Judge(anomaly, ("labels", "normal", "decode")),
+    "anomaly": Judge(anomaly, ("labels", "normal", "score")),
     "class_balance": Judge(class_balance, ("labels", "train labels", "sample"), check=check_encoder),
     "clusterings": Judge(clusterings, ("labels",)),
     "clusters": Judge(clusters, ("assign",)),
     "completion": Judge(completion, ("fill",)),
     "denoising": Judge(denoising, ("restore",), kinds=("images",), check=check_denoising),
+    "detection": Judge(detection, ("labels",), kinds=("windows",), check=check_detection),
     "fid": Judge(fid, ("sample",), kinds=PICTURES, check=check_fid),
     "fine_tune": Judge(fine_tune, ("labels", "train labels"), check=check_fractions),
     "generation": Judge(generation, ("sample",), check=check_encoder),
@@ -136,8 +144,10 @@ FIGURES = {  # no name of an evaluator: both have their arguments in `config.eva
     "completions": Judge(completions, ("fill",), kinds=PICTURES),
     "component_planes": Judge(component_planes, ("map",)),
     "compressed": Judge(compressed, ("codec",), kinds=("images",)),
+    "contributions": Judge(contributions, kinds=("windows",)),
     "dendrogram": Judge(dendrogram),
     "denoised": Judge(denoised, ("restore",), kinds=("images",)),
+    "detections": Judge(detections, kinds=("windows",)),
     "filters": Judge(filters, kinds=PICTURES, check=check_images),
     "hits": Judge(hits, ("map",)),
     "interpolations": Judge(interpolations, ("interpolate",)),
@@ -149,8 +159,9 @@ FIGURES = {  # no name of an evaluator: both have their arguments in `config.eva
     "rate_curves": Judge(rate_curves, ("codec",)),
     "reconstructions": Judge(reconstructions, ("decode",)),
     "samples": Judge(samples, ("sample",)),
-    "scores": Judge(scores, ("labels", "normal", "decode")),
+    "scores": Judge(scores, ("labels", "normal", "score")),
     "tsne": Judge(tsne, check=check_tsne),
     "u_matrix": Judge(u_matrix, ("map",)),
     "views": Judge(views, ("views",), kinds=PICTURES, check=check_images),
+    "worst_windows": Judge(worst_windows, ("decode",), kinds=("windows",)),
 }

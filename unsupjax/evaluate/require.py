@@ -69,6 +69,12 @@ def function(method: "Method", name: str, user: str) -> Callable:
     return fn
 
 
+def score(method: "Method", user: str) -> None:
+    """Refuses a method that says of no example how strange it is."""
+    if method.surprise is None:
+        function(method, "decode", user)
+
+
 def conditional(method: "Method", user: str) -> int:
     """How many classes the method models, whose samples are then of known classes."""
     if not method.wants.labels:

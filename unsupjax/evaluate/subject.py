@@ -36,6 +36,7 @@ class Subject(NamedTuple):
         init_batch: the inputs that `init` was given, for an untrained State; None: any will do.
         kind: what an example is, of `unsupjax.data.kinds`; None: not known.
         normal: the labels of normal examples, where others are anomalies; None: not said.
+        series: of windows of time, the `WindowSplit` of all of them, with their steps; None: other data.
         results: what evaluators found, by name, for figures of that; None: they have not run.
     """
 
@@ -52,6 +53,7 @@ class Subject(NamedTuple):
     init_batch: np.ndarray | None = None
     kind: Any = None
     normal: tuple[int, ...] | None = None
+    series: Any = None
     results: Mapping[str, float] | None = None
 
 

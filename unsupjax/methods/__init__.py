@@ -16,14 +16,18 @@ from unsupjax.methods.desom import desom as desom
 from unsupjax.methods.ease import ease as ease
 from unsupjax.methods.ease_vae import ease_vae as ease_vae
 from unsupjax.methods.embedded_topics import embedded_topics as embedded_topics
+from unsupjax.methods.forecast import forecast as forecast
 from unsupjax.methods.gan import UPDATES as _OF_GAN
 from unsupjax.methods.gan import gan as gan
 from unsupjax.methods.kmeans import kmeans as kmeans
+from unsupjax.methods.linear_forecast import linear_forecast as linear_forecast
 from unsupjax.methods.masked_patches import masked_patches as masked_patches
 from unsupjax.methods.masked_tokens import masked_tokens as masked_tokens
+from unsupjax.methods.mixed_rows import mixed_rows as mixed_rows
 from unsupjax.methods.moco import moco as moco
 from unsupjax.methods.moco_v3 import moco_v3 as moco_v3
 from unsupjax.methods.mult_vae import mult_vae as mult_vae
+from unsupjax.methods.nearest_windows import nearest_windows as nearest_windows
 from unsupjax.methods.next_token import next_token as next_token
 from unsupjax.methods.prodlda import prodlda as prodlda
 from unsupjax.methods.simclr import simclr as simclr
@@ -55,14 +59,18 @@ METHODS = {
     "ease": ease,
     "ease_vae": ease_vae,
     "embedded_topics": embedded_topics,
+    "forecast": forecast,
     "gan": gan,
     "k_sparse": k_sparse,
     "kmeans": kmeans,
+    "linear_forecast": linear_forecast,
     "masked_patches": masked_patches,
     "masked_tokens": masked_tokens,
+    "mixed_rows": mixed_rows,
     "moco": moco,
     "moco_v3": moco_v3,
     "mult_vae": mult_vae,
+    "nearest_windows": nearest_windows,
     "next_token": next_token,
     "prodlda": prodlda,
     "simclr": simclr,

@@ -116,6 +116,11 @@ class Method(NamedTuple):
         items: `(State) -> [V, D]`, an embedding of each item, likewise.
         topics: `(State) -> [K, V]`, how much each word stands for each topic, at least 0, for methods of texts; of
             these `encode` gives the proportions of the topics, and `assign` one of them.
+        surprise: `(State, x) -> [B, ...]`, how strange each part of an example is, at least 0, higher is stranger, for
+            methods that score otherwise than by the squared error of a reconstruction: of windows of time `[B, h, C]`,
+            their last h steps in each channel; of rows of a table `[B, J]`, their columns.
+        impute: `(State, x, hidden [B, J]) -> x`, rows of a table as they are stored whose hidden columns are predicted
+            from the others.
         wants: what it asks of its data.
     """
 
@@ -141,6 +146,8 @@ class Method(NamedTuple):
     recommend: Callable | None = None
     items: Callable | None = None
     topics: Callable | None = None
+    surprise: Callable | None = None
+    impute: Callable | None = None
     wants: Wants = Wants()
 
 

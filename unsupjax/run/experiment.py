@@ -151,6 +151,8 @@ def seeing(method: Method, see: Callable) -> Method:
         "map": 1,
         "views": 1,
         "recommend": 1,
+        "surprise": 1,
+        "impute": 1,
     }
     place |= {"log_prob": 2, "fill": 2}
 
@@ -339,7 +341,8 @@ def make_subject(experiment: Experiment, state: Any, limit: int | None = None) -
     state = finished(experiment.method, local(state, experiment.mesh))
     judged = subject(experiment.method, state, key, *splits, source.label_names, init_batch=experiment.batch)
     labels = {"y_train": labels_of(*splits[0]), "y_test": labels_of(*splits[1])}
-    return judged._replace(kind=source.kind, normal=source.normal, **labels)
+    series = source.test if hasattr(source.test, "timeline") else None
+    return judged._replace(kind=source.kind, normal=source.normal, series=series, **labels)
 
 
 def judge(

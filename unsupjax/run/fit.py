@@ -11,12 +11,13 @@ from typing import Any
 import jax
 import ml_collections
 
+from unsupjax import arrays
 from unsupjax.data import kinds
 from unsupjax.data.feeds import Feed
 from unsupjax.data.kinds import Kind, Table
 from unsupjax.data.members import Members, digest, repeated
 from unsupjax.errors import UserError
-from unsupjax.evaluate import summary
+from unsupjax.evaluate import CALIBRATION, calibration, summary
 from unsupjax.parallel import hardware
 from unsupjax.parallel.hardware import divide_cpu, memory, peak_flops
 from unsupjax.parallel.mesh import everywhere, local, place_batch
@@ -430,6 +431,9 @@ def _finish(
     if is_primary():
         folder.mkdir(parents=True, exist_ok=True)
         workdir.add_results(folder, results, anew=metrics is None)
+        usual = calibration(judged) if metrics is None else None
+        if usual is not None:  # what a model's scores are measured by
+            arrays.save(folder / CALIBRATION, usual)
         judged = judged._replace(results=dict(results))
         experiments.draw(experiment, judged, folder, metrics or folder / "metrics.jsonl")
         experiments.join_frames(experiment, folder)

@@ -18,10 +18,18 @@ from unsupjax.data.kinds.images import Images as Images
 from unsupjax.data.kinds.modes import Modes as Modes
 from unsupjax.data.kinds.table import Table as Table
 from unsupjax.data.kinds.tokens import Tokens as Tokens
+from unsupjax.data.kinds.windows import Windows as Windows
 from unsupjax.errors import UserError
 
-KINDS = {"arrays": Arrays, "baskets": Baskets, "images": Images, "table": Table, "tokens": Tokens}
-Kind = Arrays | Baskets | Images | Table | Tokens
+KINDS = {
+    "arrays": Arrays,
+    "baskets": Baskets,
+    "images": Images,
+    "table": Table,
+    "tokens": Tokens,
+    "windows": Windows,
+}
+Kind = Arrays | Baskets | Images | Table | Tokens | Windows
 
 
 def from_json(content: Mapping[str, Any]) -> Kind:

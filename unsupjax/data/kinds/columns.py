@@ -109,20 +109,23 @@ class Category(NamedTuple):
             return as_numbers(raw)
         return np.array([as_text(v) for v in raw], str)
 
-    def codes(self, values: np.ndarray) -> np.ndarray:
-        """The index of each value, int `[N]`; Unfit for one that is none of them."""
+    def codes(self, values: np.ndarray, strange_too: bool = False) -> np.ndarray:
+        """The index of each value, int `[N]`; Unfit for one that is none of them, or with `strange_too` -1."""
         known, place = np.unique(self.array(), return_index=True)
         at = np.searchsorted(known, values).clip(max=len(known) - 1)
         strange = ~same(known[at], values)
+        if strange_too:
+            return np.where(strange, -1, place[at])
         if strange.any():
             row = int(strange.argmax())
             listed = ", ".join(map(repr, self.values[:10])) + (", ..." if len(self.values) > 10 else "")
             raise Unfit(row, values[row].item(), f"one of {listed}")
         return place[at]
 
-    def encode(self, values: np.ndarray) -> np.ndarray:
-        """One-hot, `[N, width]`."""
-        return np.eye(self.width)[self.codes(values)]
+    def encode(self, values: np.ndarray, strange_too: bool = False) -> np.ndarray:
+        """One-hot, `[N, width]`; with `strange_too` zeros of a value that is none of them."""
+        rows = np.concatenate([np.eye(self.width), np.zeros((1, self.width))])  # -1 is the last
+        return rows[self.codes(values, strange_too)]
 
     def decode(self, stored: np.ndarray) -> np.ndarray:
         """The value of the largest entry."""

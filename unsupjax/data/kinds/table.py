@@ -25,10 +25,12 @@ class Table(NamedTuple):
     Attributes:
         columns: of `unsupjax.data.kinds.columns`, in order.
         missing: a number or a date may be missing, an entry that is NaN. (Of a category, missing is a value.)
+        strange: a category that is none of its column's has zeros, and is no error.
     """
 
     columns: tuple[Column, ...]
     missing: bool = False
+    strange: bool = False
     name = "table"
 
     @classmethod
@@ -79,7 +81,8 @@ class Table(NamedTuple):
                 np.array([getattr(column, name) for column in self.columns]) for name in ("mean", "std")
             )
             return ((np.stack(values, axis=1) - mean) / std).astype(np.float32)
-        parts = [self._told(c.name, lambda c=c, v=v: c.encode(v)) for c, v in self._pairs(values)]
+        encode = lambda c, v: c.encode(v, True) if self.strange and isinstance(c, Category) else c.encode(v)
+        parts = [self._told(c.name, lambda c=c, v=v: encode(c, v)) for c, v in self._pairs(values)]
         return np.concatenate(parts, axis=1).astype(np.float32)
 
     def read(self, raw: Any) -> list[np.ndarray]:
@@ -176,7 +179,8 @@ class Table(NamedTuple):
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
         columns = [{"type": column.type} | column._asdict() for column in self.columns]
-        return {"kind": self.name, "columns": [_lists(c) for c in columns], "missing": self.missing}
+        made = {"kind": self.name, "columns": [_lists(c) for c in columns], "missing": self.missing}
+        return made | ({"strange": True} if self.strange else {})
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> "Table":
@@ -193,7 +197,8 @@ class Table(NamedTuple):
                 tuple(Number(str(n), float(m), float(s)) for n, m, s in parts), bool(fields["missing"])
             )
         columns = (dict(column) for column in fields["columns"])
-        return cls(tuple(COLUMNS[c.pop("type")](**_tuples(c)) for c in columns), bool(fields["missing"]))
+        made = tuple(COLUMNS[c.pop("type")](**_tuples(c)) for c in columns)
+        return cls(made, bool(fields["missing"]), bool(fields.get("strange", False)))
 
 
 def fit(

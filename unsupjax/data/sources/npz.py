@@ -14,10 +14,15 @@ KEYS = "x_train, y_train, x_test, y_test; or X (or x) and y"
 
 def open_npy(source: str, path: str, *, missing: bool) -> Parts:
     """One array of inputs, `[N, D]` or `[N, H, W, C]`, without labels."""
+    return Parts(ArraySplit(clean_inputs(source, load_array(source, path), missing)), None, None)
+
+
+def load_array(source: str, path: str) -> np.ndarray:
+    """The one array of a file; UserError where it holds several."""
     x = _load(source, path)
     if not isinstance(x, np.ndarray):
         raise UserError(f"{source} is an archive of arrays; open it as 'npz:{path}'")
-    return Parts(ArraySplit(clean_inputs(source, x, missing)), None, None)
+    return x
 
 
 def open_npz(source: str, path: str, *, missing: bool) -> Parts:

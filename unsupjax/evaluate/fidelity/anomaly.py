@@ -1,17 +1,18 @@
-"""Anomaly detection by reconstruction error."""
+"""Anomaly detection by what a method finds strange: its surprise, or else its reconstruction error."""
 
 import numpy as np
 
 from unsupjax.errors import UserError
 from unsupjax.evaluate import require
-from unsupjax.evaluate.fidelity.reconstruction import squared_errors
+from unsupjax.evaluate.fidelity.reconstruction import strangeness
 from unsupjax.evaluate.subject import Subject
 
 
 def anomaly(subject: Subject) -> dict[str, float]:
-    """How well the reconstruction error of test examples separates anomalies from normal examples.
+    """How well scores of test examples separate anomalies from normal examples.
 
-    The score of an example is `||x - decode(encode(x))||^2`, summed over its elements; higher is stranger.
+    The score of an example is the sum of the method's `surprise`, or where it has none `||x - decode(encode(x))||^2`,
+    summed over its elements; higher is stranger.
 
     Args:
         subject: what is judged; its `normal` says which labels normal examples have, and all others are anomalies.
@@ -21,8 +22,8 @@ def anomaly(subject: Subject) -> dict[str, float]:
         which is `anomaly_fraction`).
 
     Raises:
-        UserError: there are no labels, or it is not said which are normal; no decoder, no normal or no anomalous
-            test example; the scores are not finite or have collapsed to one value.
+        UserError: there are no labels, or it is not said which are normal; no surprise and no decoder, no normal or no
+            anomalous test example; the scores are not finite or have collapsed to one value.
     """
     from sklearn.metrics import average_precision_score, roc_auc_score
 
@@ -43,9 +44,9 @@ def anomaly_scores(subject: Subject, user: str) -> tuple[np.ndarray, np.ndarray]
         raise require.missing(
             user, f"both, and all {len(y)} test examples {which}", "change config.data.normal_label"
         )
-    scores = squared_errors(subject, user)
+    scores = strangeness(subject, user)
     if not np.isfinite(scores).all():
-        raise UserError(f"{user}: some reconstruction errors are not finite; lower the learning rate")
+        raise UserError(f"{user}: some scores are not finite; lower the learning rate")
     if np.ptp(scores) <= 1e-6 * scores.max():
         raise UserError(
             f"{user}: the scores of all {len(scores)} test examples have collapsed to one value "

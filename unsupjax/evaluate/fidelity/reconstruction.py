@@ -68,3 +68,22 @@ def squared_error(encode: Callable, decode: Callable) -> Callable:
         return jnp.sum(squared, axis=range(1, x.ndim), dtype=jnp.float32)
 
     return error
+
+
+def strangeness(subject: Subject, user: str) -> np.ndarray:
+    """How strange each test example is, float32 `[M]`: the sum of its method's `surprise`, or its `squared_errors`."""
+    surprise = subject.method.surprise
+    if surprise is None:
+        return squared_errors(subject, user)
+    return map_batches(summed(surprise), subject.x_test, 512, subject.state)
+
+
+@lasting
+def summed(surprise: Callable) -> Callable:
+    """`(state, x) -> [B]`, the sum of a method's `surprise` over the parts of an example."""
+
+    def total(state, x):
+        parts = surprise(state, x)
+        return jnp.sum(parts, axis=range(1, parts.ndim), dtype=jnp.float32)
+
+    return total

@@ -22,6 +22,9 @@ from unsupjax.evaluate.figures.pictures import samples as samples
 from unsupjax.evaluate.figures.restored import compressed as compressed
 from unsupjax.evaluate.figures.restored import denoised as denoised
 from unsupjax.evaluate.figures.restored import rate_curves as rate_curves
+from unsupjax.evaluate.figures.series import contributions as contributions
+from unsupjax.evaluate.figures.series import detections as detections
+from unsupjax.evaluate.figures.series import worst_windows as worst_windows
 from unsupjax.evaluate.figures.texts import nearest_texts as nearest_texts
 from unsupjax.evaluate.figures.trees import dendrogram as dendrogram
 from unsupjax.evaluate.figures.views import views as views

@@ -49,5 +49,5 @@ def _histogram(ax, values: np.ndarray, anomalous: np.ndarray) -> None:
         ax.hist(values[chosen], bins, weights=weights, color=colour, alpha=0.6, label=label)
     if log:
         ax.set_xscale("log")
-    style.polish(ax, "Anomaly scores", "squared reconstruction error of an example", "fraction of its class")
+    style.polish(ax, "Anomaly scores", "score of an example", "fraction of its class")
     ax.legend(frameon=False, fontsize=9)

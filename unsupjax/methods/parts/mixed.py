@@ -1,0 +1,201 @@
+"""Rows of numbers, dates and categories as a network of likelihoods sees them, and a linear model of their columns."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+_EPS = 1e-2  # of a standardised variance
+_FIT = 20_000  # rows that the linear model is fitted to, evenly spaced
+_LEAST = 1e-6
+_BOUND = 50.0
+_HEAVY = 10.0  # deviations from the mean, beyond which a training value makes a column one of heavy tails
+
+
+class Layout(NamedTuple):
+    """Where the entries of J columns lie in a stored row `[W]` and in what a network sees of it, `[E]`.
+
+    Attributes:
+        numbers: entries of numbers and dates, first, int `[N]`, and
+        mean, std: what their stored values are of.
+        hots: first entry and width of each category.
+        order: of each of the J columns, in the order of the kind, its place among numbers, then categories.
+        column: of each seen entry which of these it belongs to, int `[E]`.
+    """
+
+    numbers: np.ndarray
+    mean: np.ndarray
+    std: np.ndarray
+    hots: tuple[tuple[int, int], ...]
+    order: np.ndarray
+    column: np.ndarray
+
+    @property
+    def width(self) -> int:
+        """E: a value and whether it is missing of each number, an entry a category and one for none of them."""
+        return 2 * len(self.numbers) + sum(k + 1 for _, k in self.hots)
+
+    @property
+    def starts(self) -> list[int]:
+        """Of each category, its first seen entry."""
+        ends = np.cumsum([2 * len(self.numbers), *(k + 1 for _, k in self.hots)])
+        return ends[:-1].tolist()
+
+
+def layout(kind: Any) -> Layout:
+    """Of a kind's rows; ValueError for another kind, or for numbers by modes."""
+    if getattr(kind, "name", None) != "table":
+        raise ValueError(f"it models rows of tables, and this is {getattr(kind, 'name', 'no')} data")
+    if other := next((c for c in kind.columns if c.type == "modes"), None):
+        raise ValueError(
+            f"column {other.name!r} is stored by its modes: set config.data.numbers='standardised'"
+        )
+    pairs = list(zip(kind.columns, kind.starts, strict=True))
+    plain = [(c, s) for c, s in pairs if c.type != "category"]
+    hots = tuple((s, c.width) for c, s in pairs if c.type == "category")
+    n = len(plain)
+    places, seen = [], [0, n]
+    for c, _ in pairs:
+        is_hot = c.type == "category"
+        places.append(seen[is_hot])
+        seen[is_hot] += 1
+    column = np.concatenate(
+        [np.arange(n), np.arange(n), *(np.full(k + 1, n + i) for i, (_, k) in enumerate(hots))]
+    )
+    numbers = np.array([s for _, s in plain], np.int64)
+    mean, std = (np.array([getattr(c, name) for c, _ in plain], np.float64) for name in ("mean", "std"))
+    return Layout(numbers, mean, std, hots, np.array(places, np.int64), column.astype(np.int64))
+
+
+class Known(NamedTuple):
+    """What is known of the training rows; arrays float32.
+
+    Attributes:
+        heavy: 1 of numbers with heavy tails, which are seen by their logarithms, `[N]`.
+        centre, scale: of the numbers, `[N]`.
+        mean: of the seen entries, `[E]`.
+        deviation: of each, 1 for one that is constant, `[E]`.
+        precision: the inverse of their covariance, shrunk, `[E, E]`.
+        axes, variance: principal components of the entries in deviations, `[E, E]`, `[E]`.
+        usual: the standard deviations over training rows of the two sums of surprises, `[2]`.
+    """
+
+    heavy: np.ndarray
+    centre: np.ndarray
+    scale: np.ndarray
+    mean: np.ndarray
+    deviation: np.ndarray
+    precision: np.ndarray
+    axes: np.ndarray
+    variance: np.ndarray
+    usual: np.ndarray
+
+
+def raw_numbers(made: Layout, heavy: Any, x: Any, np: Any = jnp) -> Any:
+    r"""Numbers of stored rows `[B, W]`; of heavy tails :math:`\mathrm{sign}(v) \ln(1 + |v|)` in the user's units."""
+    z = x[:, made.numbers]
+    v = z * made.std.astype("float32")[None] + made.mean.astype("float32")[None]
+    return np.where(heavy[None] > 0, np.sign(v) * np.log1p(np.abs(v)), z)
+
+
+def stored_numbers(made: Layout, heavy: jax.Array, seen: jax.Array) -> jax.Array:
+    """The inverse of `raw_numbers`, `[B, N]`."""
+    v = jnp.sign(seen) * jnp.expm1(jnp.clip(jnp.abs(seen), 0, 80))
+    z = (v - made.mean.astype(np.float32)[None]) / made.std.astype(np.float32)[None]
+    return jnp.where(heavy[None] > 0, z, seen)
+
+
+def seen(made: Layout, known: Any, x: Any, np: Any = jnp) -> Any:
+    """What a network sees of stored rows `[B, W]`, `[B, E]`; of `known` the first three are asked for."""
+    v = (raw_numbers(made, known.heavy, x, np) - known.centre[None]) / known.scale[None]
+    gone = np.isnan(v)
+    parts = [np.clip(np.where(gone, 0.0, v), -_BOUND, _BOUND), gone.astype("float32")]
+    for start, k in made.hots:
+        hot = x[:, start : start + k]
+        parts += [hot, 1 - hot.sum(axis=1, keepdims=True)]
+    return np.concatenate(parts, axis=1)
+
+
+def known(made: Layout, rows: np.ndarray | None) -> Callable[[], Known]:
+    """`() -> Known`, found on the host at the first call; zeros of the same shapes without rows."""
+    n, e = len(made.numbers), made.width
+
+    @functools.cache
+    def found() -> Known:
+        zeros = lambda *of: np.zeros(of, np.float32)
+        if rows is None:
+            shapes = (
+                zeros(n),
+                zeros(n),
+                zeros(n),
+                zeros(e),
+                zeros(e),
+                zeros(e, e),
+                zeros(e, e),
+                zeros(e),
+                zeros(2),
+            )
+            return Known(*shapes)
+        some = np.asarray(rows[np.unique(np.linspace(0, len(rows) - 1, _FIT).astype(np.int64))], np.float32)
+        z = np.nan_to_num(some[:, made.numbers])
+        heavy = (np.abs(z).max(axis=0, initial=0) > _HEAVY).astype(np.float32)
+        with np.errstate(invalid="ignore"):
+            v = raw_numbers(made, heavy, some, np).astype(np.float64)
+        there = ~np.isnan(v)
+        count = np.maximum(there.sum(axis=0), 1)
+        centre = np.where(there, v, 0).sum(axis=0) / count
+        scale = np.sqrt(np.where(there, (v - centre) ** 2, 0).sum(axis=0) / count)
+        scale = np.where(scale > _LEAST * np.maximum(np.abs(centre), 1), scale, 1.0)
+        first = Known(heavy, centre, scale, *[None] * 6)
+        y = seen(made, first, some, np).astype(np.float64)
+        mean, deviation = y.mean(axis=0), y.std(axis=0)
+        deviation = np.where(deviation > 1e-9, deviation, 1.0)
+        y -= mean
+        precision = np.linalg.inv(y.T @ y / len(y) + _EPS * np.eye(e))
+        z = y / deviation
+        variance, axes = np.linalg.eigh(z.T @ z / len(z))
+        raw = heavy, centre, scale, mean, deviation, precision, axes, variance.clip(0) + _EPS, zeros(2) + 1
+        result = Known(*(np.asarray(a, np.float32) for a in raw))
+        with jax.ensure_compile_time_eval():  # it may be asked for while a function is traced
+            y = jnp.asarray(y, jnp.float32)
+            sums = [np.asarray(f(made, result, y)).sum(axis=1).std() for f in (conditional, whitened)]
+        return result._replace(usual=np.maximum(np.array(sums, np.float32), _LEAST))
+
+    return found
+
+
+def conditional(made: Layout, known: Known, y: jax.Array) -> jax.Array:
+    r"""Surprise of each column given all the others, nats `[B, J]`, numbers first, of entries less their mean `[B, E]`.
+
+    Under a Gaussian of precision P the entries b of a column are off their expectation by :math:`P_{bb}^{-1} (P y)_b`,
+    which has the squared length :math:`m = (P y)_b^T P_{bb}^{-1} (P y)_b`; the surprise is :math:`\ln(1 + m)`, that of
+    a Cauchy variable over its mode.
+    """
+    e = jnp.matmul(y, known.precision, precision="highest")
+    parts = []
+    for at in blocks(made):
+        inverse = jnp.linalg.inv(known.precision[at[:, None], at[None]])
+        parts.append(jnp.sum((e[:, at] @ inverse) * e[:, at], axis=1))
+    return jnp.log1p(jnp.maximum(jnp.stack(parts, axis=1), 0))
+
+
+def whitened(made: Layout, known: Known, y: jax.Array) -> jax.Array:
+    r"""Surprise of the principal components, :math:`\sum_i \ln(1 + p_i^2 / \lambda_i)`, divided over columns `[B, J]`.
+
+    A component's goes to the entries by the squares of what each adds to it.
+    """
+    z = y / known.deviation[None]
+    p = jnp.matmul(z, known.axes, precision="highest")
+    nats = jnp.log1p(jnp.square(p) / known.variance[None])
+    squares, loads = jnp.square(z), jnp.square(known.axes)
+    total = jnp.maximum(squares @ loads, 1e-12)
+    entries = squares * ((nats / total) @ loads.T)
+    return jnp.stack([entries[:, at].sum(axis=1) for at in blocks(made)], axis=1)
+
+
+def blocks(made: Layout) -> list[np.ndarray]:
+    """The seen entries of each column, numbers first."""
+    return [np.flatnonzero(made.column == j) for j in range(len(made.order))]
