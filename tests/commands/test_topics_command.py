@@ -9,6 +9,7 @@ import pytest
 import unsupjax
 from unsupjax.commands import main
 from unsupjax.commands.topic_page import place, topic_page
+from unsupjax.commands.topic_times import periods
 from unsupjax.config import experiment
 from unsupjax.errors import UserError
 from unsupjax.run.fit import fit
@@ -109,3 +110,44 @@ def test_few_documents_have_places():
 def test_what_makes_no_sense_is_refused(unsup, run):
     assert "--words=0 must" in unsup("topics", run, "--words=0")
     assert "--overwrite is for what --html names" in unsup("topics", run, "--overwrite")
+
+
+def test_topics_over_time(unsup, run, tmp_path):
+    rows = [(text, f"2024-{1 + i // 20:02}-{1 + i % 20:02}") for i, (text, _) in enumerate(texts(60, 3))]
+    # Of January both subjects, later the second alone.
+    kept = [row for i, row in enumerate(rows) if i < 20 or i % 2]
+    with (tmp_path / "dated.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("body", "day"), *kept])
+    arguments = ("topics", run, "dated.csv", "--text_column=body", "--documents=0", "--time_column=day")
+    said = unsup(*arguments, "--html=dated.html")
+    weeks = re.findall(r"\S+/\S+ ([\d.]+)%", said.splitlines()[1])  # of the topic that has more
+    assert weeks[0] == "42.9" and weeks[-1] == "100.0"  # three of seven days
+    page = (tmp_path / "dated.html").read_text()
+    assert page.count('class="bars"') == 2 and "100.0%</title>" in page
+    with (tmp_path / "dated.csv").open("a") as file:
+        file.write("ship,\n")
+    assert "row 40 (from 0) has no time" in unsup(*arguments)
+    assert "error: " in unsup(*arguments[:-1], "--time_column=when")
+
+
+@pytest.mark.parametrize(
+    ("raw", "names"),
+    [
+        (["2001-05-03", "2019-01-01"], [str(y) for y in range(2001, 2020)]),
+        (
+            ["2024-01-31T23:30", "2024-02-01T01:10"],
+            ["2024-01-31 23:00", "2024-02-01 00:00", "2024-02-01 01:00"],
+        ),
+        (["1999", "2003", "1999"], ["1999", "2003"]),
+    ],
+)
+def test_periods(raw, names):
+    times = periods("here", raw)
+    assert list(times.names) == names
+    shares = times.shares(np.zeros(len(raw), int), 1)
+    assert shares[0] == shares[-1] == 1 and np.isnan(shares[1:-1]).all()
+
+
+def test_many_numbers_are_put_together():
+    times = periods("here", [str(i) for i in range(1000)])
+    assert len(times.names) == 24 and np.bincount(times.period).max() <= 42

@@ -28,6 +28,8 @@ _STYLE = """<style>
 .topic .dot { display: inline-block; width: .7em; height: .7em; border-radius: 50%; margin-right: .4em; }
 .topic p { margin: .2rem 0; font-size: .92rem; }
 .topic ul { margin: .3rem 0 0; padding-left: 1.1rem; font-size: .85rem; opacity: .85; overflow-wrap: anywhere; }
+.bars { width: 100%; height: 42px; fill: var(--accent); }
+.topic .span { display: flex; justify-content: space-between; font-size: .75rem; opacity: .75; margin: 0; }
 @media (max-width: 600px) { .map text { font-size: 40px; stroke-width: 9px; } .map text.minor { display: none; }
   .map circle { r: 8px; } }
 </style>"""
@@ -88,6 +90,8 @@ def topic_page(
     topics: np.ndarray,
     proportions: np.ndarray,
     texts: Sequence[str],
+    periods: Sequence[str] = (),
+    shares: np.ndarray | None = None,
 ) -> str:
     """The whole document.
 
@@ -99,6 +103,8 @@ def topic_page(
         topics: of each document, -1: none, `[N]`.
         proportions: of the topics in each document, `[N, K]`.
         texts: of the documents.
+        periods: names of P of them, where shares over time are shown.
+        shares: of each period's documents that has each topic, `[P, K]`; NaN: it has no documents.
     """
     rows = np.arange(len(texts))
     if len(rows) > _POINTS:
@@ -109,7 +115,8 @@ def topic_page(
     hint = "<p>Point at a document, or tap it, to read it; choose a topic below to see it alone.</p>"
     drawn = f'{hint}<div class="map">{_svg(xy, topics[rows], words, order)}</div><p id="told"></p>'
     total = max(len(texts), 1)
-    cards = page.cards([_card(k, words[k], sizes[k], sizes[k] / total, typical[k]) for k in order])
+    over = {k: "" if shares is None else _bars(periods, shares[:, k]) for k in order}
+    cards = page.cards([_card(k, words[k], sizes[k], sizes[k] / total, typical[k], over[k]) for k in order])
     known = [[int(topics[i]), texts[i]] for i in rows]
     data = f"<script>const DOCUMENTS = {_json(known)}, WORDS = {_json(words)};</script>"
     sections = [("Map of the documents", _STYLE + drawn), ("Topics", cards + data + _SCRIPT)]
@@ -156,12 +163,28 @@ def _svg(xy: np.ndarray, topics: np.ndarray, words: Sequence[Sequence[str]], ord
     )
 
 
-def _card(k: int, words: Sequence[str], size: int, share: float, texts: Sequence[str]) -> str:
+def _bars(periods: Sequence[str], shares: np.ndarray) -> str:
+    """The share of a topic in each period, as a row of bars."""
+    most, width = max(np.nanmax(shares), 1e-9), 240 / len(periods)
+    drawn = "".join(
+        f'<rect x="{i * width:.1f}" y="{40 - 38 * y / most:.1f}" width="{0.85 * width:.1f}" '
+        f'height="{38 * y / most + 2:.1f}"><title>{html.escape(name)}: {y:.1%}</title></rect>'
+        for i, (name, y) in enumerate(zip(periods, shares, strict=True))
+        if np.isfinite(y)
+    )
+    return (
+        f'<svg class="bars" viewBox="0 0 240 42" role="img" aria-label="share over time">{drawn}</svg>'
+        f'<p class="span"><span>{html.escape(periods[0])}</span><span>at most {most:.1%}</span>'
+        f"<span>{html.escape(periods[-1])}</span></p>"
+    )
+
+
+def _card(k: int, words: Sequence[str], size: int, share: float, texts: Sequence[str], over: str) -> str:
     items = "".join(f"<li>{html.escape(text)}</li>" for text in texts)
     return (
         f'<div class="topic" role="button" tabindex="0" aria-pressed="false" data-topic="{k}"><h3>'
         f'<span class="dot" style="background:{_colour(k)}"></span>{html.escape(", ".join(words))}</h3>'
-        f"<p>topic {k}: {size:,} documents, {share:.1%}</p><ul>{items}</ul></div>"
+        f"<p>topic {k}: {size:,} documents, {share:.1%}</p>{over}<ul>{items}</ul></div>"
     )
 
 

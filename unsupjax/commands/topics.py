@@ -8,6 +8,7 @@ import numpy as np
 
 from unsupjax.commands import compare
 from unsupjax.commands.topic_page import topic_page
+from unsupjax.commands.topic_times import Times, periods
 from unsupjax.data.stream import open_stream
 from unsupjax.errors import UserError
 from unsupjax.model import Model, load
@@ -24,12 +25,14 @@ class Found(NamedTuple):
         proportions: float32 `[N, K]`.
         texts: how each begins.
         empty: how many have no word that the model knows.
+        times: when they are of; None: nobody asked.
     """
 
     topics: np.ndarray
     proportions: np.ndarray
     texts: list[str]
     empty: int
+    times: Times | None = None
 
 
 def run(name: str, argv: list[str]) -> None:
@@ -48,13 +51,19 @@ def run(name: str, argv: list[str]) -> None:
     words = [[word for word, _ in row] for row in model.topics(options.words)]
     column = {"text_column": options.text_column} if options.text_column is not None else {}
     found = _read(model, options.source or model.source, column)
+    if options.time_column:
+        found = found._replace(times=_times(model, options.source or model.source, options.time_column))
     typical = [_typical(found, topic, options.documents) for topic in range(len(words))]
     sizes = np.bincount(found.topics[found.topics >= 0], minlength=len(words))
     _print(words, sizes, typical, found)
     if options.html:
         lead = f"{model.name} of {model.source}: {len(found.texts):,} documents, {len(words)} topics"
         shown = [[found.texts[i] for i in rows] for rows in typical]
-        page = topic_page(lead, words, sizes, shown, found.topics, found.proportions, found.texts)
+        over = None if found.times is None else found.times.shares(found.topics, len(words))
+        names = () if found.times is None else found.times.names
+        page = topic_page(
+            lead, words, sizes, shown, found.topics, found.proportions, found.texts, names, over
+        )
         compare.write_text(options.html, page)
         print(f"{options.html}: {len(words)} topics of {len(found.texts)} documents")
 
@@ -76,6 +85,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--text_column", help="of a table in SOURCE, the column of texts; default: as in training"
     )
+    parser.add_argument(
+        "--time_column", help="of a table in SOURCE: tell how the share of each topic changed over time"
+    )
     parser.add_argument("--step", default="newest", help="the checkpoint: newest, best, or its number")
     parser.add_argument("--overwrite", action="store_true", help="replace what --html names")
     return parser
@@ -94,6 +106,15 @@ def _read(model: Model, source: str, settings: dict[str, Any]) -> Found:
     if not texts:
         raise UserError(f"{stream.name} holds no documents")
     return Found(np.concatenate(topics), np.concatenate(proportions), texts, empty)
+
+
+def _times(model: Model, source: str, column: str) -> Times:
+    """When documents are of: a column of the same table, read as its texts are."""
+    stream = open_stream(source, model.kind, {**model.options, "text_column": column})
+    raw = [text for block in stream.blocks(_BLOCK, 0, 1) for text in block.raw]
+    if not all(isinstance(text, str) for text in raw):
+        raise UserError(f"--time_column={column}: {stream.name} is no table of texts and times")
+    return periods(f"{stream.name}, column {column}", raw)
 
 
 def _beginning(raw: Any) -> str:
@@ -115,9 +136,15 @@ def _typical(found: Found, topic: int, n: int) -> list[int]:
 
 def _print(words: list[list[str]], sizes: np.ndarray, typical: list[list[int]], found: Found) -> None:
     total = len(found.texts)
+    over = None if found.times is None else found.times.shares(found.topics, len(words))
     for topic in np.argsort(-sizes, kind="stable"):
         share = f"{sizes[topic]} documents, {sizes[topic] / total:.1%}"
         print(f"topic {topic} ({share}): {', '.join(words[topic])}")
+        if over is not None:
+            told = (
+                f"{name} {share:.1%}" for name, share in zip(found.times.names, over[:, topic], strict=True)
+            )
+            print(f"    {', '.join(text for text in told if 'nan' not in text)}")
         for i in typical[topic]:
             text = found.texts[i]
             print(f"    {found.proportions[i, topic]:.2f}  {text if len(text) <= 100 else text[:99] + '…'}")
