@@ -108,7 +108,8 @@ def _nlm(x: np.ndarray, sigma: float) -> np.ndarray:
     from skimage.restoration import denoise_nl_means
 
     options = {"patch_size": 5, "patch_distance": 6, "fast_mode": True, "channel_axis": -1}
-    return denoise_nl_means(x / 255, h=0.6 * sigma / 255, sigma=sigma / 255, **options) * 255
+    made = denoise_nl_means(x / 255, h=0.6 * sigma / 255, sigma=sigma / 255, **options)
+    return made.reshape(x.shape) * 255  # one channel comes back without its axis
 
 
 def _wavelet(x: np.ndarray, sigma: float) -> np.ndarray:
