@@ -114,7 +114,7 @@ def main():
 
 
 def at_once(run, config):
-    """Of the series of a run the scores of detections, as they were known at each step, plain and adapted; the labels."""
+    """Of the series of a run the scores of detections, as known at each step, plain and adapted; and the labels."""
     model, options = load_model(run), {name: config.data[name] for name in defaults(open_source)}
     source = open_source(config.data.source, **options)
     [series] = open_series(config.data.source, model.options)
