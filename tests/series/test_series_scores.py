@@ -108,8 +108,9 @@ def test_records_raise_an_alarm_once():
 def test_scores_adapt_to_those_before():
     x = np.random.default_rng(0).normal(5, 2, 50)
     for t in (10, 30, 49):
-        expected = (x[t] - x[:t].mean()) / x[:t].std()
-        assert adapted(x, 10)[t] == pytest.approx(expected)
+        for span in (20, 100):
+            before = x[max(t - span, 0) : t]
+            assert adapted(x, 10, span)[t] == pytest.approx((x[t] - before.mean()) / before.std())
     assert (adapted(x, 10)[:10] == 0).all() and np.isfinite(adapted(np.ones(50), 10)).all()
 
 

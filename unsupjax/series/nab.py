@@ -68,18 +68,20 @@ def records(scores: np.ndarray, width: int) -> np.ndarray:
     return np.where(scores >= before, scores, scores.min())
 
 
-def adapted(scores: np.ndarray, fewest: int = 100) -> np.ndarray:
-    """Scores `[T]` in deviations from the mean of all before them, so that one threshold may serve several series.
+def adapted(scores: np.ndarray, fewest: int = 100, span: int = 4_000) -> np.ndarray:
+    """Scores `[T]` in deviations from the mean of those before them, so that one threshold may serve several series.
 
-    The first `fewest` are 0.
+    The last `span` before a step count; the first `fewest` are 0.
 
     Source: in the way of the anomaly likelihood of Ahmad, Lavin, Purdy and Agha, Neurocomputing 262 (2017).
     """
     x = scores - scores[:fewest].mean()
-    n = np.maximum(np.arange(len(x)), 1)
-    mean = np.r_[0, np.cumsum(x)[:-1]] / n
-    square = np.r_[0, np.cumsum(np.square(x))[:-1]] / n
-    spread = np.sqrt(np.maximum(square - np.square(mean), 0))
+    at = np.arange(len(x))
+    first = np.maximum(at - span, 0)
+    n = np.maximum(at - first, 1)
+    total = lambda values: (c := np.r_[0, np.cumsum(values)])[at] - c[first]
+    mean = total(x) / n
+    spread = np.sqrt(np.maximum(total(np.square(x)) / n - np.square(mean), 0))
     z = (x - mean) / np.maximum(spread, 1e-3 * max(np.abs(scores).max(), 1e-12))
     z[:fewest] = 0
     return z
