@@ -6,9 +6,11 @@ Half a minute on a core. VUS-PR on the simulated plant 0.93; means over three se
 (ten of UCR, NASA, AIOps, SMD, ECG), 0.516 (eleven of NAB), 0.931 (sixteen of SKAB).
 
 The file is a csv, parquet or npy with a column a channel and, if there is one, a column of times; `python -m unsupjax
-fields data` tells the rest. What is before `train_end` is taken to be normal. Windows of 0 are chosen by the series'
-period. Without a column of labels (label, anomaly) or `--config.data.intervals=FILE.json` nothing is judged. Then
-`unsupjax score RUN new.csv --out=scores.csv --alarms=alarms.csv`, or rows as they come: `unsupjax score RUN --stream`.
+fields data` tells the rest. What is before `train_end` is taken to be normal. Windows are as long as the series' period
+asks for. Without a column of labels (label, anomaly) or `--config.data.intervals=FILE.json` nothing is judged.
+
+Then `unsupjax score RUN new.csv --out=scores.csv --alarms=alarms.csv`, or rows as they come: `unsupjax score RUN
+--stream`.
 """
 
 from unsupjax.config import experiment

@@ -15,6 +15,7 @@ from unsupjax.errors import UserError
 from unsupjax.run.fit import fit
 
 NONE = {"run": (), "figures": ()}
+FIGURES = ("detections", "contributions")
 
 
 def wave(n, seed=0):
@@ -50,11 +51,16 @@ def runs(tmp_path_factory, few_panels):
             method={"name": name},
             data=data,
             train={"batch_size": 16, "steps": 19, "steps_per_call": 19, "log_every": 19},
-            evaluate={"run": ("detection",), "detection": {"baselines": ("pca", "smoothed_z")}},
+            evaluate={
+                "run": ("detection",),
+                "figures": FIGURES if name == "linear_forecast" else (),
+                "detection": {"baselines": ("pca", "smoothed_z")},
+            },
         )
         results = fit(config, folder / name)
         assert results["vus_pr"] > 0.6 > results["vus_pr_random"] and results["auroc"] > 0.95
         assert {"nab_standard", "ap", "best_f1", "vus_roc_pca", "auroc_smoothed_z"} <= results.keys()
+    assert all((folder / "linear_forecast" / "figures" / f"{name}.png").exists() for name in FIGURES)
     return folder
 
 

@@ -6,7 +6,7 @@ import pytest
 from unsupjax.errors import UserError
 from unsupjax.series.fold import Fold, smoothed
 from unsupjax.series.intervals import runs
-from unsupjax.series.nab import nab_score, records
+from unsupjax.series.nab import adapted, nab_score, records
 from unsupjax.series.period import period
 from unsupjax.series.steps import day
 from unsupjax.series.thresholds import Alarm, alarms, tail_quantile, threshold
@@ -103,6 +103,15 @@ def test_records_raise_an_alarm_once():
     for width in (1, 2, 5):
         new = np.array([x[t] == x[max(t - width + 1, 0) : t + 1].max() for t in range(40)])
         np.testing.assert_array_equal(records(x, width), np.where(new, x, x.min()))
+
+
+def test_scores_adapt_to_those_before():
+    x = np.random.default_rng(0).normal(5, 2, 50)
+    for t in (10, 30, 49):
+        for span in (20, 100):
+            before = x[max(t - span, 0) : t]
+            assert adapted(x, 10, span)[t] == pytest.approx((x[t] - before.mean()) / before.std())
+    assert (adapted(x, 10)[:10] == 0).all() and np.isfinite(adapted(np.ones(50), 10)).all()
 
 
 def test_tails_are_those_of_known_distributions():

@@ -79,6 +79,8 @@ def open_stream(text: str, kind: Kind, options: Mapping[str, Any], keep: Sequenc
     Raises:
         UserError: no such source, or one whose examples are another thing than the model's.
     """
+    if isinstance(kind, Windows) and os.path.exists(text):
+        text = f"series:{text}"
     source = source_of(text)
     form, path = form_of(source)
     if isinstance(kind, Baskets):

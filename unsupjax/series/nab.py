@@ -68,6 +68,25 @@ def records(scores: np.ndarray, width: int) -> np.ndarray:
     return np.where(scores >= before, scores, scores.min())
 
 
+def adapted(scores: np.ndarray, fewest: int = 100, span: int = 4_000) -> np.ndarray:
+    """Scores `[T]` in deviations from the mean of those before them, so that one threshold may serve several series.
+
+    The last `span` before a step count; the first `fewest` are 0.
+
+    Source: in the way of the anomaly likelihood of Ahmad, Lavin, Purdy and Agha, Neurocomputing 262 (2017).
+    """
+    x = scores - scores[:fewest].mean()
+    at = np.arange(len(x))
+    first = np.maximum(at - span, 0)
+    n = np.maximum(at - first, 1)
+    total = lambda values: (c := np.r_[0, np.cumsum(values)])[at] - c[first]
+    mean = total(x) / n
+    spread = np.sqrt(np.maximum(total(np.square(x)) / n - np.square(mean), 0))
+    z = (x - mean) / np.maximum(spread, 1e-3 * max(np.abs(scores).max(), 1e-12))
+    z[:fewest] = 0
+    return z
+
+
 def _points(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
     """Of the steps that count: scores, what a detection there is worth, and the interval (-1: none); and how many."""
     n = len(scores)
