@@ -13,6 +13,7 @@ from unsupjax.data.kinds.tokens import fit_tokens
 from unsupjax.data.words import fit_words
 from unsupjax.errors import UserError
 from unsupjax.evaluate import FIGURES, JUDGES, Facts, masked_accuracy, sentence_pairs, subject, text_baselines
+from unsupjax.evaluate.language.sentence_pairs import read_pairs
 from unsupjax.methods.base import Filled, Method
 
 RNG = np.random.default_rng(0)
@@ -124,6 +125,14 @@ def test_pairs_of_sentences(texts, tmp_path):
             sentence_pairs(made, path=str(path))
     with pytest.raises(UserError, match="path is empty"):
         sentence_pairs(made)
+    with pytest.raises(UserError, match=r"cannot be read: .*No such file"):
+        sentence_pairs(made, path=str(tmp_path / "none.tsv"))
+    (tmp_path / "pairs.csv").write_text('score,a,b\n5,"apple, pear",pear apple\n0,apple,nail\n')
+    assert sentence_pairs(made, path=str(tmp_path / "pairs.csv"))["spearman"] == 1
+    (tmp_path / "quoted.txt").write_text(
+        '5\t"A man\tA man" eats\n0\tb\tc\n'
+    )  # as the STS benchmark has quotes
+    assert read_pairs(str(tmp_path / "quoted.txt"))[1] == ['"A man', "b"]
 
 
 @pytest.mark.parametrize("counted", [True, False])

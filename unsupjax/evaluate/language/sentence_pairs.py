@@ -1,12 +1,13 @@
 """Whether texts that people find alike lie near each other."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from unsupjax.data import delimited
-from unsupjax.errors import UserError
+from unsupjax.errors import UserError, first_line
 from unsupjax.evaluate.judge import Facts
 from unsupjax.evaluate.subject import Subject, codes
 
@@ -57,19 +58,33 @@ def read_pairs(path: str) -> tuple[np.ndarray, list[str], list[str]]:
     """
     if not path:
         raise UserError(f"{WHERE} is empty; name a file with three columns: how alike, a text, another text")
-    found = delimited.read(WHERE, path, delimiter="\t" if path.endswith((".tsv", ".txt")) else "")
-    if len(found.columns) != 3:
-        raise UserError(
-            f"{WHERE}={path!r} has {len(found.columns)} columns; how alike, a text and another belong there"
-        )
-    scores, first, second = (column.to_pylist() for column in found.columns)
-    for row, score in enumerate(scores):
-        if not delimited.is_number(score or ""):
-            raise UserError(f"{WHERE}={path!r}, line {found.line(row)}: {score!r} is no number")
-    alike = np.array([float(score) for score in scores])
+    rows = _tabbed(path) if path.endswith((".tsv", ".txt")) else _delimited(path)
+    for line, row in rows:
+        if len(row) != 3:
+            raise UserError(
+                f"{WHERE}={path!r}, line {line}, has {len(row)} columns; how alike, a text and another belong there"
+            )
+        if not delimited.is_number(row[0]):
+            raise UserError(f"{WHERE}={path!r}, line {line}: {row[0]!r} is no number")
+    alike = np.array([float(row[0]) for _, row in rows])
     if len(np.unique(alike)) < 2:
         raise UserError(f"{WHERE}={path!r}: all pairs are equally alike, so that nothing can be ranked")
-    return alike, [text or "" for text in first], [text or "" for text in second]
+    return alike, [row[1] for _, row in rows], [row[2] for _, row in rows]
+
+
+def _tabbed(path: str) -> list[tuple[int, list[str]]]:
+    """Lines and their fields between tabs, where a quote is a character like others, as the STS benchmark has it."""
+    try:
+        lines = Path(path).read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{WHERE}={path!r} cannot be read: {first_line(error)}") from error
+    return [(i, line.split("\t")) for i, line in enumerate(lines, 1) if line.strip()]
+
+
+def _delimited(path: str) -> list[tuple[int, list[str]]]:
+    found = delimited.read(WHERE, path)
+    columns = [column.to_pylist() for column in found.columns]
+    return [(found.line(i), [text or "" for text in row]) for i, row in enumerate(zip(*columns, strict=True))]
 
 
 def _cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
