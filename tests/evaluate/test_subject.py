@@ -72,7 +72,8 @@ def test_judges_and_figures_have_names_of_their_own_and_require_the_labels_they_
         name: inspect.getsource(inspect.getmodule(judge.run)) for name, judge in (JUDGES | FIGURES).items()
     }
     for name, judge in (JUDGES | FIGURES).items():
-        if "labels" in judge.needs and name != "scores":
+        # What judges steps of series has its labels with them.
+        if "labels" in judge.needs and name not in ("scores", "detection"):
             assert "require.labels" in source[name], name
 
 

@@ -127,11 +127,10 @@ def test_pairs_of_sentences(texts, tmp_path):
         sentence_pairs(made)
     with pytest.raises(UserError, match=r"cannot be read: .*No such file"):
         sentence_pairs(made, path=str(tmp_path / "none.tsv"))
-    (tmp_path / "pairs.csv").write_text('score,a,b\n5,"apple, pear",pear apple\n0,apple,nail\n')
-    assert sentence_pairs(made, path=str(tmp_path / "pairs.csv"))["spearman"] == 1
-    (tmp_path / "quoted.txt").write_text(
-        '5\t"A man\tA man" eats\n0\tb\tc\n'
-    )  # as the STS benchmark has quotes
+    (tmp_path / "pairs.csv").write_text('score,a,b\n5,"apple pear",pear apple\n0,apple,nail\n')
+    assert sentence_pairs(made, path=str(tmp_path / "pairs.csv"))["spearman"] == pytest.approx(1)
+    # As the STS benchmark has quotes.
+    (tmp_path / "quoted.txt").write_text('5\t"A man\tA man" eats\n0\tb\tc\n')
     assert read_pairs(str(tmp_path / "quoted.txt"))[1] == ['"A man', "b"]
 
 

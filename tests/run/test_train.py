@@ -73,7 +73,7 @@ def refused(monkeypatch, tmp_path):
         (["--config.evaluate.tsne.perplexty=3", "--config.evaluate.figures=('tsne',)"], "perplexity"),
         (
             ["--config.data.label_column=y"],
-            "config.data.label_column='y' is for arrow and bow and csv and parquet sources, not 'digits'",
+            "config.data.label_column='y' is for arrow and bow and csv and parquet and series sources, not 'digits'",
         ),
     ],
 )
