@@ -1,6 +1,6 @@
 """A denoiser of photographs of any size, trained on noisy ones alone: your own, of one camera at one setting.
 
-    python train.py --config=configs/denoise_noisy_only.py --config.data.source=folder:PATH \
+    python train.py --config=configs/denoise_noisy_only.py --config.data.source=folder:PATH \\
         --config.method.simulated=0.0
 
 As it stands, noise is put on clean photographs, the same whenever one is seen, and nothing clean is learnt from.
