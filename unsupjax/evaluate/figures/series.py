@@ -85,13 +85,16 @@ def contributions(subject: Subject, path: str | Path, *, series: int = 0) -> Non
     if len(names) <= 40:
         ax.set_yticks(range(len(names)), names, fontsize=8)
     colours = figure.colorbar(image, ax=[ax, bar], pad=0.01)
-    colours.set_label("log10 of the contribution over its mean in training", fontsize=8)
+    colours.set_label("log10", fontsize=8)  # one channel has no room for more
     bar.set_yticks([])
     bar.set_ylim(0, 1)
     _shade(bar, one, label=True)
     bar.set_xlabel("true anomalies" if one.labels is not None else "", fontsize=8)
     bar.set_xticks(*_ticks(one))
-    ax.set_title(f"{one.names[0]}: which channels say so", fontsize=11)
+    ax.set_title(
+        f"{one.names[0]}: log10 of what channels contribute to scores, over their means in training",
+        fontsize=11,
+    )
     style.save(figure, path)
 
 
