@@ -5,7 +5,7 @@ import zlib
 
 import numpy as np
 import pytest
-from test_coder import drawn
+from test_range_coder import drawn
 
 from unsupjax.codec import contexts, files, synthesis
 from unsupjax.codec.coder import STEPS
