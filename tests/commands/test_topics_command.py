@@ -112,6 +112,31 @@ def test_what_makes_no_sense_is_refused(unsup, run):
     assert "--overwrite is for what --html names" in unsup("topics", run, "--overwrite")
 
 
+def test_texts_like_one_and_words_that_are_none(tmp_path, unsup):
+    with (tmp_path / "texts.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("text", "kind"), *texts(40, 0)])
+    data = {
+        "source": f"bow:{tmp_path / 'texts.csv'}",
+        "text_column": "text",
+        "label_column": "kind",
+        "in_order": True,
+    }
+    method = {"name": "word_means", "vectors": "spelling", "dimensions": 8}
+    train = {"batch_size": 8, "steps": 1}
+    fit(experiment(method=method, data=data, train=train, evaluate={"run": ()}), tmp_path / "run")
+    assert unsup("similar", "run", "sail", "--top=1").split()[-1] in WORDS["sea"] + WORDS["kitchen"]  # a word
+    said = unsup("similar", "run", "bread and butter from the oven", "--top=3").splitlines()
+    assert len(said) == 3 and all(sum(word in line for word in WORDS["kitchen"]) >= 2 for line in said)
+    assert (
+        said
+        == unsup(
+            *("similar", "run", "bread and butter from the oven", "--top=3"),
+            *(f"--among={tmp_path / 'texts.csv'}", "--text_column=text"),
+        ).splitlines()
+    )
+    assert "'quarks' has no word that the model knows; " in unsup("similar", "run", "quarks")
+
+
 def test_topics_over_time(unsup, run, tmp_path):
     rows = [(text, f"2024-{1 + i // 20:02}-{1 + i % 20:02}") for i, (text, _) in enumerate(texts(60, 3))]
     # Of January both subjects, later the second alone.

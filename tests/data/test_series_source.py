@@ -65,7 +65,10 @@ def test_rows_are_sorted_and_those_of_one_time_are_one():
     values = np.array([[1.0], [2.0], [3.0], [np.nan]])
     found = ordered(Series("x", values, ("a",), time, np.array([0, 0, 1, 0], bool)))
     np.testing.assert_array_equal(found.values[:, 0], [2, np.nan, 2])
-    assert found.labels.tolist() == [False, False, True] and (np.diff(found.time) > np.timedelta64(0, "ns")).all()
+    assert (
+        found.labels.tolist() == [False, False, True]
+        and (np.diff(found.time) > np.timedelta64(0, "ns")).all()
+    )
 
 
 def test_a_grid_has_means_and_gaps():

@@ -5,7 +5,7 @@ import argparse
 import numpy as np
 
 from unsupjax.commands.titles import read_titles
-from unsupjax.data.kinds import Tokens
+from unsupjax.data.kinds import Kind, Tokens
 from unsupjax.data.stream import open_stream
 from unsupjax.errors import UserError, closest
 from unsupjax.model import Model, load
@@ -22,7 +22,9 @@ def run(name: str, argv: list[str]) -> None:
         allow_abbrev=False,
     )
     parser.add_argument("run", help="the folder of a trained run")
-    parser.add_argument("item", help="its name, or with --names its title; of a model of texts a text")
+    parser.add_argument(
+        "item", help="its name, or with --names its title; of a model of texts a text, or one of its words"
+    )
     parser.add_argument("--top", type=int, default=10, help="how many; default: 10")
     parser.add_argument("--names", default="", help="a table of items and their titles")
     parser.add_argument(
@@ -35,7 +37,7 @@ def run(name: str, argv: list[str]) -> None:
         raise UserError(f"--top={options.top} must be at least 1")
     titles = read_titles(options.names)
     model = load(options.run, options.step)
-    if isinstance(model.kind, Tokens):
+    if _asks_for_texts(model.kind, options):
         if titles:
             raise UserError("--names is for models of items, and this is one of texts; leave it out")
         _texts(model, options)
@@ -50,17 +52,28 @@ def run(name: str, argv: list[str]) -> None:
         print(f"{cosine:.3f}  {other}" + (f"  {titles[other]}" if other in titles else ""))
 
 
+def _asks_for_texts(kind: Kind, options: argparse.Namespace) -> bool:
+    """Of rows of words a word is an item, and anything else a text."""
+    words = getattr(kind, "words", "")
+    asked = options.among or options.text_column
+    return isinstance(kind, Tokens) or bool(words and (asked or options.item not in kind.names))
+
+
 def _texts(model: Model, options: argparse.Namespace) -> None:
     """Prints the nearest texts; all codes less their mean, which says nothing of any one of them."""
     settings = {"text_column": options.text_column} if options.text_column else {}
     stream = open_stream(options.among or model.source, model.kind, {**model.options, **settings})
     texts, codes = [], []
     for block in stream.blocks(_BLOCK, 0, 1):
-        texts += list(block.raw)
+        texts += [raw if isinstance(raw, str) else " ".join(raw) for raw in block.raw]
         codes.append(model.encode(block.raw))
     if not texts:
         raise UserError(f"{stream.name} holds no texts")
     found = np.concatenate([*codes, model.encode([options.item])])
+    if not found[-1].any():
+        raise UserError(
+            f"{options.item!r} has no word that the model knows; {closest(options.item, model.kind.names)}"
+        )
     found = found - found.mean(0, keepdims=True)
     found /= np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
     cosines = found[:-1] @ found[-1]
