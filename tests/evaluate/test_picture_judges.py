@@ -1,16 +1,19 @@
 """The judges of compression and denoising against libraries and by hand."""
 
+import io
+
 import jax
 import numpy as np
 import pytest
 from PIL import Image
 
 from unsupjax.data.kinds import Images
+from unsupjax.data.sources.photographs import photographs
 from unsupjax.data.tiles import whole
 from unsupjax.errors import UserError
 from unsupjax.evaluate import Subject, compressed, denoised, denoising, rate_curves, rate_distortion
 from unsupjax.evaluate.fidelity.picture_scores import ms_ssim, psnr, ssim
-from unsupjax.evaluate.fidelity.rate_distortion import bd_rate
+from unsupjax.evaluate.fidelity.rate_distortion import PEERS, bd_rate
 from unsupjax.methods.base import Method, Restorer
 
 RNG = np.random.default_rng(0)
@@ -154,3 +157,15 @@ def test_bad_arguments_are_refused(judge, arguments, words):
 def test_curves_need_their_evaluator(tmp_path):
     with pytest.raises(UserError, match="rate_distortion"):
         rate_curves(judged(results={}), tmp_path / "x.png")
+
+
+def test_jpeg_2000_codes_colours_together():
+    form, options, qualities = PEERS["jpeg2000"]
+    x = photographs(3)[0, :256, :256]
+    error = {}
+    for together in (0, 1):
+        file = io.BytesIO()
+        Image.fromarray(x).save(file, form, **(options(qualities[3]) | ({} if together else {"mct": 0})))
+        error[together] = np.square(np.asarray(Image.open(file), np.float64) - x).mean()
+        assert file.tell() < 1.1 * x.size / qualities[3]
+    assert error[1] < 0.9 * error[0]

@@ -17,8 +17,9 @@ from unsupjax.evaluate.subject import Subject
 PEERS = {  # Pillow's name of the format, its options by quality, and the qualities
     "jpeg": ("JPEG", lambda q: {"quality": q, "optimize": True}, (10, 20, 35, 55, 75, 90)),
     "webp": ("WEBP", lambda q: {"quality": q, "method": 6}, (3, 10, 30, 55, 75, 86, 93, 98)),
-    "jpeg2000": ("JPEG2000", lambda q: {"irreversible": True, "quality_mode": "dB", "quality_layers": [q]},
-        (27, 30, 33, 36, 39, 42, 45)),
+    # Rates, as it knows them itself; without its own colours (mct) it codes red, green and blue apart.
+    "jpeg2000": ("JPEG2000", lambda q: {"irreversible": True, "mct": 1, "quality_layers": [q]},
+        (120, 80, 50, 30, 18, 10, 6, 3)),
     "avif": ("AVIF", lambda q: {"quality": q}, (20, 32, 44, 56, 68, 80, 90)),
 }  # fmt: skip
 KEYS = ("bpp", "psnr", "ms_ssim")
