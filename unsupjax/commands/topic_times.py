@@ -45,8 +45,9 @@ def periods(where: str, raw: Sequence[str]) -> Times:
     """
     import pandas as pd
 
-    if not all(text.strip() for text in raw):
-        raise UserError(f"{where}: row {[bool(t.strip()) for t in raw].index(False)} (from 0) has no time")
+    blank = next((i for i, text in enumerate(raw) if not text.strip()), None)
+    if blank is not None:
+        raise UserError(f"{where}: row {blank} (from 0) has no time")
     time = times_of(where, np.array(raw, object))
     if time.dtype.kind != "M":
         known, period = np.unique(time, return_inverse=True)
