@@ -5,7 +5,6 @@ import pytest
 from PIL import Image
 
 import unsupjax
-from unsupjax.commands import main
 from unsupjax.config import experiment
 from unsupjax.data.tiles import whole
 from unsupjax.run.fit import fit
@@ -13,28 +12,6 @@ from unsupjax.run.fit import fit
 TRAIN = {"batch_size": 8, "steps": 2, "steps_per_call": 1, "log_every": 1}
 NONE = {"run": (), "figures": ()}
 RNG = np.random.default_rng(0)
-
-
-@pytest.fixture
-def unsup(capsys):
-    def run(*arguments):
-        main(list(map(str, arguments)))
-        return capsys.readouterr().out
-
-    return run
-
-
-@pytest.fixture
-def refused(capsys):
-    def run(*arguments):
-        with pytest.raises(SystemExit) as caught:
-            main(list(map(str, arguments)))
-        assert caught.value.code in (1, 2)
-        said = capsys.readouterr().err
-        assert "Traceback" not in said
-        return said
-
-    return run
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 import unsupjax
-from unsupjax.commands import main
 from unsupjax.config import experiment
 from unsupjax.errors import UserError
 from unsupjax.model import Unable
@@ -41,7 +40,7 @@ def run(tmp_path_factory):
 
 
 @pytest.fixture
-def unsup(capsys, tmp_path, monkeypatch):
+def unsup(said, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "new.csv").write_text(
         "item,user,rating\napple,ann,5\npear,ann,4\nsaw,ann,1\ndrill,bob,5\nspoon,eve,5\naxe,kim,2\nspoon,bob,5\n"
@@ -49,16 +48,7 @@ def unsup(capsys, tmp_path, monkeypatch):
     (tmp_path / "items.csv").write_text(
         "item_id,title\n" + "".join(f"{name},A {name.title()} (1999)\n" for name in FRUIT + TOOLS)
     )
-
-    def call(*arguments):
-        try:
-            main(list(map(str, arguments)))
-        except SystemExit as ended:
-            assert ended.code == 1
-            return capsys.readouterr().err
-        return capsys.readouterr().out
-
-    return call
+    return said
 
 
 def test_what_is_recommended(run, unsup, tmp_path):

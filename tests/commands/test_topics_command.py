@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 import unsupjax
-from unsupjax.commands import main
 from unsupjax.commands.topic_page import place, topic_page
 from unsupjax.commands.topic_times import periods
 from unsupjax.config import experiment
@@ -44,18 +43,9 @@ def run(tmp_path_factory):
 
 
 @pytest.fixture
-def unsup(capsys, tmp_path, monkeypatch):
+def unsup(said, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        try:
-            main(list(map(str, arguments)))
-        except SystemExit as ended:
-            assert ended.code == 1
-            return capsys.readouterr().err
-        return capsys.readouterr().out
-
-    return call
+    return said
 
 
 def test_topics_are_printed_with_their_words_and_documents(unsup, run):

@@ -29,32 +29,6 @@ def place(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.fixture
-def unsup(capsys):
-    """Runs a command; what it printed."""
-
-    def run(*arguments):
-        main(list(map(str, arguments)))
-        return capsys.readouterr().out
-
-    return run
-
-
-@pytest.fixture
-def refused(capsys):
-    """What a command ends with."""
-
-    def run(*arguments):
-        with pytest.raises(SystemExit) as caught:
-            main(list(map(str, arguments)))
-        assert caught.value.code in (1, 2)
-        said = capsys.readouterr().err
-        assert "Traceback" not in said
-        return said
-
-    return run
-
-
 @pytest.fixture(scope="module")
 def of_pictures(tmp_path_factory, few_panels):
     folder = tmp_path_factory.mktemp("pictures") / "run"
