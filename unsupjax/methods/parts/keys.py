@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from unsupjax.methods.parts.stack import Stack
-from unsupjax.parallel.collectives import all_gather, device_count, divided_like, example_ids, pmean
+from unsupjax.parallel.collectives import device_count, divided_like, example_ids, exchanged, pmean
 
 KEY_STATISTICS = ("shuffled", "split", "global")
 
@@ -18,7 +18,8 @@ def key_encoder(networks: Stack, statistics: str, groups: int, axis_name: str | 
     Args:
         networks: the teacher's modules.
         statistics: batch norm over "shuffled" groups of the global batch, "split" ones (neighbours) or all of it
-            ("global").
+            ("global"). To be shuffled, each group is put in random order and dealt out to all groups, so that a device
+            sends a group no more than its share.
         groups: how many; each lies on one device.
         axis_name: the mapped device axis.
 
@@ -40,16 +41,42 @@ def key_encoder(networks: Stack, statistics: str, groups: int, axis_name: str | 
         return keys.reshape(x.shape[0], -1), moved
 
     def shuffled(params: Any, stats: Any, x: jax.Array, key: jax.Array):
-        order = jax.random.permutation(key, x.shape[0] * device_count(axis_name))
-        own = example_ids(x.shape[0], axis_name)
-        permuted = all_gather(x, axis_name)[order[own]]
-        # Under `jit` nothing tells whose the permuted rows are: every device would encode all of them.
-        keys, stats = in_groups(params, stats, divided_like(permuted, x, axis_name))
-        # Row i of the shuffled batch is example order[i]: example j's key is in row argsort(order)[j].
-        return all_gather(keys, axis_name)[jnp.argsort(order)[own]], stats
+        own = groups // device_count(axis_name)
+        parts = x.reshape(own, -1, *x.shape[1:])
+        draw = lambda group: jax.random.permutation(jax.random.fold_in(key, group), parts.shape[1])
+        order = jax.vmap(draw)(example_ids(own, axis_name))
+        pick = jax.vmap(lambda rows, order: rows[order])
+        there = dealt(pick(parts, order), groups, 1, axis_name).reshape(x.shape)
+        # Under `jit` nothing tells whose these rows are: every device would encode all of them.
+        keys, stats = in_groups(params, stats, divided_like(there, x, axis_name))
+        back = dealt(keys.reshape(own, -1, keys.shape[1]), groups, -1, axis_name)
+        return pick(back, jnp.argsort(order, axis=1)).reshape(keys.shape), stats
 
     return {
         "shuffled": shuffled,
         "split": lambda params, stats, x, key: in_groups(params, stats, x),
         "global": lambda params, stats, x, key: networks.forward(params, stats, x),
     }[statistics]
+
+
+def dealt(x: jax.Array, groups: int, direction: int, axis_name: str | None) -> jax.Array:
+    """Row r of group g goes to row r of group `(g + direction * r) % groups`; `-direction` takes it back.
+
+    Args:
+        x: the groups of this device, `[groups / devices, rows, ...]`.
+        groups: of all devices.
+        direction: 1 or -1.
+        axis_name: the mapped device axis.
+
+    Returns:
+        `[groups / devices, rows, ...]`; what devices send each other are rows for the receiver alone.
+    """
+    own, rows = x.shape[:2]
+    group, row, places = example_ids(own, axis_name), jnp.arange(rows), jnp.arange(-(-rows // groups))
+    pick = jax.vmap(lambda rows, index: rows[index])
+    # Of group g for group h: rows r, r + groups, ..., of which the first is direction * (h - g) modulo groups.
+    first = direction * (jnp.arange(groups)[None] - group[:, None]) % groups
+    sent = jnp.minimum(first[..., None] + groups * places[None, None], rows - 1)
+    got = divided_like(exchanged(pick(x, sent), axis_name), x, axis_name)
+    sender = (group[:, None] - direction * row[None]) % groups
+    return jax.vmap(lambda got, sender: got[sender, row // groups])(got, sender)
