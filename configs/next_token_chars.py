@@ -17,9 +17,9 @@ def get_config():
         method={"name": "next_token"},
         data={"source": "text:tinyshakespeare.txt", "layout": "packed", "context": 64},
         network={"name": "transformer", "width": 128, "depth": 4, "heads": 4},
-        optimizer={"name": "muon", "learning_rate": 3e-3},
+        optimizer={"name": "muon", "learning_rate": 3e-3, "iterations": 3},
         schedule={"name": "linear", "warmup": 0.02},
-        train={"batch_size": 64, "steps": 420, "log_every": 100},
+        train={"batch_size": 24, "steps": 1000, "log_every": 100},
         cpu_devices=0,
         evaluate={"run": ("next_token",), "figures": ()},
     )

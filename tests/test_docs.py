@@ -1,13 +1,18 @@
 """The pages say what is there: links lead somewhere, configs exist, the README is short; pages run (thorough: all)."""
 
+import doctest
+import importlib
 import importlib.util
 import pathlib
 import re
 
+import jax
+import jax.numpy as jnp
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+EXAMPLES = [path for path in sorted((ROOT / "unsupjax").rglob("*.py")) if ">>> " in path.read_text()]
 TASKS = sorted((ROOT / "docs" / "tasks").glob("*.md"))
 
 
@@ -27,6 +32,13 @@ def test_links_and_configs_are_there(page):
     for name in re.findall(r"--config=(?:configs/)?(\w+)(?![\w/])", text):
         if not name.isupper():  # NAME stands for any
             assert (ROOT / "configs" / f"{name}.py").exists(), name
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: str(path.relative_to(ROOT / "unsupjax")))
+def test_the_examples_of_docstrings_run(path):
+    module = importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
+    result = doctest.testmod(module, extraglobs={"jax": jax, "jnp": jnp})
+    assert result.attempted and not result.failed
 
 
 def test_the_readme_is_short_and_its_figures_are_there():

@@ -207,7 +207,9 @@ MATRICES = {"dense", "wide", "conv"}
 
 
 def newton_schulz(x, iterations):
-    x = x / np.sqrt(np.square(x).sum())
+    if len(x) > len(x.T):
+        return newton_schulz(x.T, iterations).T
+    x = x / np.sqrt([[sum(abs(row @ other) for other in x)] for row in x])
     for _ in range(iterations):
         square = x @ x.T
         x = 3.4445 * x - 4.775 * square @ x + 2.0315 * square @ square @ x

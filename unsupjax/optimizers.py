@@ -170,7 +170,7 @@ def muon(
     *,
     momentum: float = 0.95,
     nesterov: bool = True,
-    iterations: int = 5,
+    iterations: int = 4,
     rms: float = 0.2,
     weight_decay: float = 1e-4,
     adam_ratio: float = 1.0,
@@ -183,9 +183,10 @@ def muon(
     .. math:: m \leftarrow \mu m + (1 - \mu) g, \quad w \leftarrow w - \alpha (\rho \sqrt{\max(p, q)}\,
         \mathrm{NS}(\mu m + (1 - \mu) g) + \lambda w)
 
-    for w `[p, q]`. NS divides by the Frobenius norm and takes :math:`X \leftarrow 3.4445 X - 4.775 X X^T X + 2.0315 (X
-    X^T)^2 X` a few times, which moves every singular value to within 0.7 and 1.2 or so. The factor gives a step the
-    root mean square :math:`\rho` whatever the shape, AdamW's, so that learning rates for `adamw` are right for this.
+    for w `[p, q]`. NS divides the rows of the shorter side by the roots of :math:`\sum_j |(X X^T)_{ij}|`, which leaves
+    no singular value above 1, and takes :math:`X \leftarrow 3.4445 X - 4.775 X X^T X + 2.0315 (X X^T)^2 X` a few times,
+    which moves every one to within 0.7 and 1.2 or so. The factor gives a step the root mean square :math:`\rho`
+    whatever the shape, AdamW's, so that learning rates for `adamw` are right for this.
 
     Matrices are those of `kernels` that have two axes, or four: kernels of convolutions `[h, w, in, out]`, as `[h w in,
     out]`. To AdamW go all others: biases and norms, kernels of other ranks, and what has "embedding" in its name.
@@ -194,7 +195,7 @@ def muon(
         learning_rate: :math:`\alpha`.
         momentum: :math:`\mu`; both averages in the formula are corrected for their start at 0.
         nesterov: NS is of m and the gradient, as above, and not of m.
-        iterations: of NS.
+        iterations: of NS; each takes :math:`2 p^2 q + p^3` multiplications (p the shorter side).
         rms: :math:`\rho`.
         weight_decay: :math:`\lambda`, of `kernels` alone.
         adam_ratio: the learning rate of AdamW, as a factor of :math:`\alpha`.
@@ -204,7 +205,7 @@ def muon(
         ValueError: `adam_ratio` is negative or not finite, or `iterations` below 1.
 
     Source: Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024; the factor is of Liu et al.,
-    "Muon is scalable for LLM training", 2025.
+    "Muon is scalable for LLM training", 2025; the division, worth an iteration, of Boissin et al., "Turbo-Muon", 2025.
     """
     if not 0 <= adam_ratio < float("inf"):
         raise ValueError(f"adam_ratio={adam_ratio} must be finite and at least 0")
@@ -213,7 +214,11 @@ def muon(
     ratio_of = lambda count: adam_ratio * learning_rate(count)
     descent = optax.chain(
         scale_by_muon(
-            ns_steps=iterations, beta=momentum, nesterov=nesterov, weight_dimension_numbers=_as_matrices
+            ns_steps=iterations,
+            preconditioning="aol",
+            beta=momentum,
+            nesterov=nesterov,
+            weight_dimension_numbers=_as_matrices,
         ),
         optax.stateless(lambda updates, _: jax.tree.map(lambda u: rms * _longer_side(u) ** 0.5 * u, updates)),
         optax.add_decayed_weights(weight_decay),

@@ -1,4 +1,3 @@
-import doctest
 import math
 
 import chex
@@ -9,7 +8,6 @@ import pytest
 from jax.test_util import check_grads
 
 from unsupjax import losses
-from unsupjax.losses import adversarial
 
 RNG = np.random.default_rng(0)
 REAL, FAKE = RNG.normal(scale=3, size=(2, 40)).astype(np.float32)
@@ -179,8 +177,3 @@ class WithAndWithoutJit(chex.TestCase):
         for name in NAMES:
             for f in both(name):
                 np.testing.assert_allclose(self.variant(f)(REAL, FAKE), f(REAL, FAKE), rtol=1e-6, atol=1e-7)
-
-
-def test_the_examples_in_the_docstrings_run():
-    result = doctest.testmod(adversarial, extraglobs={"jnp": jnp})
-    assert result.attempted and not result.failed

@@ -1,5 +1,3 @@
-import doctest
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +6,6 @@ from jax.test_util import check_grads
 from scipy.special import rel_entr
 
 from unsupjax import losses
-from unsupjax.losses import clustering
 
 RNG = np.random.default_rng(0)
 Z = RNG.normal(size=(7, 3)).astype(np.float32)
@@ -162,8 +159,3 @@ def test_shapes_that_do_not_fit_are_refused():
         losses.target_distribution(jnp.ones((3, 4)), jnp.ones(3))
     with pytest.raises(AssertionError):
         losses.som_distortion(Z, CENTERS, jnp.ones((3, 3)))
-
-
-def test_the_examples_in_the_docstrings_run():
-    result = doctest.testmod(clustering, extraglobs={"jnp": jnp})
-    assert result.attempted and not result.failed

@@ -1,4 +1,3 @@
-import doctest
 import functools
 import re
 
@@ -10,7 +9,6 @@ import pytest
 from jax.test_util import check_grads
 
 from unsupjax import losses
-from unsupjax.losses import contrastive
 
 RNG = np.random.default_rng(0)
 A, B = RNG.normal(size=(2, 9, 4)).astype(np.float32)
@@ -271,11 +269,6 @@ def test_shapes_that_do_not_fit_are_refused():
     ):
         with pytest.raises(AssertionError):
             call()
-
-
-def test_the_examples_in_the_docstrings_run():
-    result = doctest.testmod(contrastive, extraglobs={"jnp": jnp})
-    assert result.attempted and not result.failed
 
 
 @pytest.mark.parametrize("temperature", [0, 0.0, -1.0, float("nan")])

@@ -1,5 +1,3 @@
-import doctest
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -7,7 +5,6 @@ import numpy as np
 import pytest
 
 from unsupjax import losses
-from unsupjax.losses import penalties
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(2, 5, 2, 3))
@@ -251,8 +248,3 @@ def test_groups_larger_than_the_rows_need_more_rows():
     grouped = lambda x: jax.vmap(deviation)(x.reshape(-1, 8, 3)).reshape(-1)
     with pytest.raises(ValueError, match="no other example"):
         losses.check_independent(grouped, (3,), rows=8)
-
-
-def test_the_examples_in_the_docstrings_run():
-    result = doctest.testmod(penalties, extraglobs={"jnp": jnp, "jax": jax})
-    assert result.attempted and not result.failed

@@ -1,5 +1,3 @@
-import doctest
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -176,8 +174,3 @@ def test_statistics_of_each_device_alone_would_be_noticed(monkeypatch):
     monkeypatch.setattr(redundancy, "pmean", lambda x, axis_name: x)
     with pytest.raises(AssertionError):
         assert_that_of_one_device(on_devices("shard_map"))
-
-
-def test_the_examples_in_the_docstrings_run():
-    result = doctest.testmod(redundancy, extraglobs={"jnp": jnp})
-    assert result.attempted and not result.failed

@@ -1,5 +1,3 @@
-import doctest
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +5,6 @@ import pytest
 from jax.test_util import check_grads
 
 from unsupjax import losses
-from unsupjax.losses import similarity
 
 RNG = np.random.default_rng(0)
 A, B, C, D = RNG.normal(size=(4, 6, 5)).astype(np.float32)
@@ -105,8 +102,3 @@ def test_shapes_that_do_not_fit_are_refused():
     for loss in (losses.negative_cosine, losses.align):
         with pytest.raises(AssertionError):
             loss(A, B[:3])
-
-
-def test_the_examples_in_the_docstrings_run():
-    result = doctest.testmod(similarity, extraglobs={"jnp": jnp})
-    assert result.attempted and not result.failed
