@@ -21,6 +21,7 @@ COMMANDS = {
     "sample": ("sample", "new examples, drawn from a model"),
     "recommend": ("recommend", "what users may like, of what they have"),
     "similar": ("similar", "the items nearest to one"),
+    "groups": ("groups", "the items of a recommender in groups"),
     "topics": ("topics", "what texts are about, and which of them are about what"),
     "compare": ("compare", "a table of runs: what differs between them, and what came out"),
     "report": ("report", "a run as one page"),
