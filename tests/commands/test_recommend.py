@@ -52,7 +52,9 @@ def unsup(said, tmp_path, monkeypatch):
 
 
 def test_items_in_groups(run, unsup, tmp_path):
-    kinds = "".join(f"{name},A {name},{'Food Sweet' if name in FRUIT else 'Tool'}\n" for name in FRUIT + TOOLS)
+    kinds = "".join(
+        f"{name},A {name},{'Food Sweet' if name in FRUIT else 'Tool'}\n" for name in FRUIT + TOOLS
+    )
     (tmp_path / "kinds.csv").write_text("item,title,kind\n" + kinds)
     said = unsup("groups", run, "--groups=2", "--names=kinds.csv", "--labels=kind", "--out=g.csv", "--top=2")
     lines = said.splitlines()
@@ -60,7 +62,9 @@ def test_items_in_groups(run, unsup, tmp_path):
     assert any("Food 100%  A apple, A fig" in line for line in lines[:2])
     rows = list(csv.DictReader((tmp_path / "g.csv").open()))
     of = {r["item"]: r["group"] for r in rows}
-    assert {of[name] for name in FRUIT} | {of[name] for name in TOOLS} == {"0", "1"} and of["fig"] != of["saw"]
+    assert {of[name] for name in FRUIT} | {of[name] for name in TOOLS} == {"0", "1"} and of["fig"] != of[
+        "saw"
+    ]
     assert all(0 < float(r["cosine"]) <= 1.0001 for r in rows)
     for arguments, message in (
         (["--groups=9"], "--groups=9 must be between 2 and the 8 items"),

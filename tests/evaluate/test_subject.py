@@ -39,15 +39,32 @@ def test_codes_are_those_of_encode(subject):
         np.testing.assert_allclose(
             z, (x.reshape(len(x), 16) - params["mean"]) @ params["code"]["kernel"], atol=1e-5
         )
-        assert z.dtype == np.float32
+        assert np.asarray(z).dtype == np.float32 and z.shape == np.asarray(z).shape and len(z) == len(x)
 
 
 def test_codes_that_are_not_finite_are_refused(subject):
     x = subject.x_test.copy()
     x[3] = np.nan
     train, test = (subject.x_train, None), (x, None)
-    with pytest.raises(UserError, match=r"codes of 1 of 45 test examples are not finite.*learning rate"):
-        make_subject(subject.method, subject.state, subject.key, train, test)
+    damaged = make_subject(subject.method, subject.state, subject.key, train, test)
+    with pytest.raises(UserError, match=r"codes of 1 of 45 examples are not finite.*learning rate"):
+        np.asarray(damaged.z_test)
+    assert damaged.z_test.shape == damaged.z_test.shape and np.isfinite(damaged.z_train).all()
+
+
+def test_codes_are_computed_once_and_for_those_who_ask(subject):
+    asked = []
+
+    def encode(state, x):
+        asked.append(len(x))  # when it is traced: once each for a shape and for codes
+        return x.reshape(len(x), -1)
+
+    method = subject.method._replace(encode=encode)
+    judged = make_subject(method, subject.state, subject.key, (subject.x_train, None), (subject.x_test, None))
+    assert judged.z_test.shape == (45, 16) and asked == [1]
+    np.testing.assert_array_equal(judged.z_test[2:4], subject.x_test[2:4].reshape(2, -1))
+    judged.z_test[0], np.asarray(judged.z_test)
+    assert asked == [1, 45]
 
 
 def test_random_subset_is_without_replacement_and_at_most_all():

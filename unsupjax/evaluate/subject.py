@@ -30,8 +30,8 @@ class Subject(NamedTuple):
         y_train: integer labels `[N]`, or None.
         x_test: held-out inputs, `[M, ...]`.
         y_test: integer labels `[M]`, or None.
-        z_train: `encode(state, x_train)`, float32 `[N, D]`.
-        z_test: `encode(state, x_test)`, float32 `[M, D]`.
+        z_train: `encode(state, x_train)`, float32 `[N, D]`: an array, or `Codes`, which become one when asked for.
+        z_test: `encode(state, x_test)`, `[M, D]`, likewise.
         label_names: the name of label i at index i, or None.
         init_batch: the inputs that `init` was given, for an untrained State; None: any will do.
         kind: what an example is, of `unsupjax.data.kinds`; None: not known.
@@ -47,8 +47,8 @@ class Subject(NamedTuple):
     y_train: np.ndarray | None
     x_test: np.ndarray
     y_test: np.ndarray | None
-    z_train: np.ndarray
-    z_test: np.ndarray
+    z_train: "np.ndarray | Codes"
+    z_test: "np.ndarray | Codes"
     label_names: tuple[str, ...] | None
     init_batch: np.ndarray | None = None
     kind: Any = None
@@ -74,7 +74,7 @@ def subject(
     init_batch: np.ndarray | None = None,
     batch_size: int = 512,
 ) -> Subject:
-    """The `Subject` of a trained method, with its codes computed.
+    """The `Subject` of a trained method; its codes are computed when they are first asked for.
 
     Args:
         method: the method.
@@ -85,23 +85,61 @@ def subject(
         label_names: the name of label i at index i.
         init_batch: the inputs that `init` was given.
         batch_size: examples encoded at once; no code depends on it.
-
-    Raises:
-        UserError: some codes are not finite.
     """
 
     (x_train, y_train), (x_test, y_test) = train, test
-    z_train, z_test = (codes(method, state, x, batch_size) for x in (x_train, x_test))
-    for split, z in (("train", z_train), ("test", z_test)):
-        bad = np.sum(~np.isfinite(z).all(axis=1))
-        if bad:
-            raise UserError(
-                f"the codes of {bad} of {len(z)} {split} examples are not finite: the training diverged "
-                "(lower the learning rate and train again), or the inputs are not finite (mend the data)"
-            )
+    z_train, z_test = (Codes(method, state, x, batch_size) for x in (x_train, x_test))
     return Subject(
         method, state, key, x_train, y_train, x_test, y_test, z_train, z_test, label_names, init_batch
     )
+
+
+class Codes(np.lib.mixins.NDArrayOperatorsMixin):
+    """`encode(state, x)` `[N, D]`, float32, computed once, when it is first asked for: not all judges look at them.
+
+    To whoever reads them they are an array.
+
+    Raises:
+        UserError: when asked for, that some are not finite.
+    """
+
+    def __init__(self, method: "Method", state: Any, x: np.ndarray, batch_size: int = 512):
+        self._arguments = method, state, x, batch_size
+
+    @functools.cached_property
+    def array(self) -> np.ndarray:
+        """All of them."""
+        found = codes(*self._arguments)
+        if bad := np.sum(~np.isfinite(found).all(axis=1)):
+            raise UserError(
+                f"the codes of {bad} of {len(found)} examples are not finite: the training diverged "
+                "(lower the learning rate and train again), or the inputs are not finite (mend the data)"
+            )
+        return found
+
+    @functools.cached_property
+    def shape(self) -> tuple[int, ...]:
+        """Known without any of them."""
+        method, state, x, _ = self._arguments
+        return len(x), *jax.eval_shape(coding(method.encode), state, x[:1]).shape[1:]
+
+    def __len__(self) -> int:
+        return len(self._arguments[2])
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        return self.array[index]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.array, dtype, copy=copy)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, call: str, *inputs: Any, **options: Any) -> Any:
+        arrays = [x.array if isinstance(x, Codes) else x for x in inputs]
+        return getattr(ufunc, call)(*arrays, **options)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # of no array, such as what a copy asks for before there are arguments
+            raise AttributeError(name)
+        return getattr(self.array, name)
 
 
 def codes(method: "Method", state: Any, x: np.ndarray, batch_size: int = 512) -> np.ndarray:
@@ -163,7 +201,7 @@ def points_of(subject: Subject, space: str, user: str) -> np.ndarray:
     Raises:
         UserError: there is no such space; `user` is the evaluator or figure that asks.
     """
-    spaces = {"inputs": lambda: flat(subject.x_test), "codes": lambda: subject.z_test}
+    spaces = {"inputs": lambda: flat(subject.x_test), "codes": lambda: np.asarray(subject.z_test)}
     return choose(f"config.evaluate.{user}.space", space, spaces)()
 
 

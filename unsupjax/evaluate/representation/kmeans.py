@@ -1,5 +1,7 @@
 """How well clusters of the codes agree with the labels."""
 
+import numpy as np
+
 from unsupjax.cluster.scores import hungarian_accuracy, purity
 from unsupjax.errors import UserError
 from unsupjax.evaluate import require
@@ -27,7 +29,7 @@ def kmeans(subject: Subject, *, clusters: int = 0, restarts: int = 10) -> dict[s
     from sklearn.cluster import KMeans
     from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
-    y, z = require.labels(subject.y_test, "kmeans"), subject.z_test
+    y, z = require.labels(subject.y_test, "kmeans"), np.asarray(subject.z_test)
     clusters = clusters or len(set(y.tolist()))
     if not 1 <= clusters <= len(z):
         raise UserError(f"kmeans: clusters={clusters} must be between 1 and the {len(z)} test examples")

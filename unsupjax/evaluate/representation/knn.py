@@ -136,6 +136,7 @@ def knn_predict(
     zero are similar to nothing. Memory is bounded by blocks of test codes.
     """
     classes, y = np.unique(y_train, return_inverse=True)
+    z_train = np.asarray(z_train)
     length = np.linalg.norm(z_train, axis=1, keepdims=True)
     train = jnp.asarray(z_train / np.where(length > 0, length, 1))
     vote = _vote(k, len(classes), temperature)

@@ -43,7 +43,7 @@ def linear_probe(
     y_train, y_test = (require.labels(y, "linear_probe") for y in (subject.y_train, subject.y_test))
     if not cs or min(cs) <= 0:
         raise UserError(f"linear_probe: cs={cs} must be one or more positive numbers")
-    z_train, z_test = subject.z_train, subject.z_test
+    z_train, z_test = np.asarray(subject.z_train), np.asarray(subject.z_test)
     if standardize:
         z_train, z_test = standardized(z_train, z_test)
 

@@ -55,7 +55,7 @@ def linear_probe_augmented(
     if not (0 < area[0] <= area[1] <= 1 and 0 < aspect[0] <= aspect[1]):
         raise UserError(f"linear_probe_augmented: {area=} must ascend in (0, 1], and {aspect=} above 0")
     cropped = cropped_codes(subject, views, area, aspect, flip)
-    z_train, z_test = np.concatenate([subject.z_train, cropped]), subject.z_test
+    z_train, z_test = np.concatenate([subject.z_train, cropped]), np.asarray(subject.z_test)
     if standardize:
         z_train, z_test = standardized(z_train, z_test)
     model = LogisticRegression(C=c / (1 + views), max_iter=max_iter)
