@@ -549,7 +549,7 @@ class Model:
         Returns:
             A matplotlib Figure.
         """
-        drawn = []
+        drawn: list = []
         if name == "learning_curves":
             learning_curves(self.folder / "metrics.jsonl", drawn.append)
             return drawn[0]
@@ -583,7 +583,7 @@ class Model:
         return np.array([names.index(str(label)) for label in y], np.int32), names
 
     @property
-    def _coder(self) -> tuple[Callable, Callable]:
+    def _coder(self) -> tuple[Callable, Callable | None]:
         return self.functions.encode, self.functions.decode
 
     @functools.cached_property

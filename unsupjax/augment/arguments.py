@@ -27,7 +27,8 @@ def not_negative(**values: float) -> None:
 def image_shape(shape: Sequence[int]) -> tuple[int, int, int]:
     if len(shape) != 3 or shape[2] not in (1, 3) or min(shape) < 1:
         raise ValueError(f"shape={tuple(shape)}: images are (height, width, channels) with 1 or 3 channels")
-    return tuple(shape)
+    height, width, channels = shape
+    return height, width, channels
 
 
 def crop(area: Sequence[float], aspect: Sequence[float], method: str) -> None:

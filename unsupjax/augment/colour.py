@@ -34,7 +34,8 @@ def refuse_without_colour(channels: int, **strengths: float) -> None:
 def _grey(planes: Planes) -> jax.Array:
     if len(planes) == 1:
         return planes[0]
-    return sum(weight * plane for weight, plane in zip(LUMA, planes, strict=True))
+    r, g, b = (weight * plane for weight, plane in zip(LUMA, planes, strict=True))
+    return r + g + b
 
 
 def blend(planes: Planes, scale, of_mean, of_grey) -> Planes:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from unsupjax.cluster.seeding import SEEDINGS
 from unsupjax.errors import UserError
@@ -32,10 +33,10 @@ class Fit(NamedTuple):
 
 def fit(
     key: jax.Array,
-    x: jax.Array,
+    x: ArrayLike,
     k: int,
     *,
-    init: str | jax.Array = "k-means++",
+    init: str | ArrayLike = "k-means++",
     restarts: int = 10,
     iterations: int = 300,
     tolerance: float = 1e-4,
@@ -238,7 +239,7 @@ def _farthest(x, units, weights, labels, k, metric, axis_name):
     return values, p[first], own[first], mass[first]
 
 
-def predict(centers: jax.Array, x: jax.Array, *, spherical: bool = False) -> jax.Array:
+def predict(centers: ArrayLike, x: ArrayLike, *, spherical: bool = False) -> jax.Array:
     """The nearest centre of each row: int32 `[N]`, the lowest on a tie. Jitted.
 
     Args:
@@ -253,7 +254,7 @@ def predict(centers: jax.Array, x: jax.Array, *, spherical: bool = False) -> jax
     return _find(x, centers, "cosine" if spherical else "euclidean")[0]
 
 
-def score(centers: jax.Array, x: jax.Array, *, spherical: bool = False) -> jax.Array:
+def score(centers: ArrayLike, x: ArrayLike, *, spherical: bool = False) -> jax.Array:
     """The inertia of rows `[N, D]` under centres `[K, D]`, float32 scalar, as in `Fit`. Jitted; raises as `predict`."""
     x, centers = checks.comparable(x, centers, "score")
     distance = _find(x, centers, "cosine" if spherical else "euclidean")[1]
@@ -263,7 +264,7 @@ def score(centers: jax.Array, x: jax.Array, *, spherical: bool = False) -> jax.A
 _find = jax.jit(lambda x, centers, metric: nearest.find(x, centers, metric=metric), static_argnums=2)
 
 
-def transform(centers: jax.Array, x: jax.Array) -> jax.Array:
+def transform(centers: ArrayLike, x: ArrayLike) -> jax.Array:
     """Euclidean distances of rows `[N, D]` to all centres: float32 `[N, K]`. Jitted; raises as `predict`."""
     return _table(*checks.comparable(x, centers, "transform"))
 

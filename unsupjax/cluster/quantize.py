@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from unsupjax.cluster import codebook
 from unsupjax.cluster.codes import report as report
@@ -50,7 +51,7 @@ Codebooks = Residual | Product
 
 def residual(
     key: jax.Array,
-    x: jax.Array,
+    x: ArrayLike,
     *,
     codes: int = 256,
     levels: int = 3,
@@ -108,7 +109,7 @@ def _residual(key, x, *, levels, **options) -> Residual:
 
 def product(
     key: jax.Array,
-    x: jax.Array,
+    x: ArrayLike,
     *,
     codes: int = 256,
     subspaces: int = 8,
@@ -150,7 +151,7 @@ def _split(x: jax.Array, subspaces: int) -> jax.Array:
     return x.reshape(n, subspaces, d // subspaces).transpose(1, 0, 2)
 
 
-def encode(codebooks: Codebooks, x: jax.Array) -> jax.Array:
+def encode(codebooks: Codebooks, x: ArrayLike) -> jax.Array:
     """The codes of rows: int32 `[N, L]` in [0, K); jitted.
 
     Residual codes are chosen greedily, level by level: a sum of other centres may lie nearer.
@@ -200,4 +201,4 @@ def decode(codebooks: Codebooks, codes: jax.Array) -> jax.Array:
     if given > levels or (isinstance(codebooks, Product) and given < levels):
         raise ValueError(f"decode: {given} codes a row for {levels} codebooks")
     parts = [codebooks.centers[l][codes[:, l]] for l in range(given)]
-    return jnp.concatenate(parts, axis=1) if isinstance(codebooks, Product) else sum(parts)
+    return jnp.concatenate(parts, axis=1) if isinstance(codebooks, Product) else sum(parts[1:], parts[0])

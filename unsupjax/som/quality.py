@@ -5,6 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from unsupjax.numerics import checks, nearest
 from unsupjax.som.grid import adjacency, distances, positions
@@ -36,17 +37,17 @@ def _find(map, x, missing):
     return nearest.find(x, map.codebook, metric=map.metric, missing=missing)
 
 
-def bmu(map: Map, x: jax.Array, missing: bool = False) -> jax.Array:
+def bmu(map: Map, x: ArrayLike, missing: bool = False) -> jax.Array:
     """The best matching unit of each row, int32 `[N]`, the lowest on a tie."""
     return find(map, x, missing)[0]
 
 
-def quantization_error(map: Map, x: jax.Array, missing: bool = False) -> float:
+def quantization_error(map: Map, x: ArrayLike, missing: bool = False) -> float:
     """The mean distance of rows to their best units."""
     return float(find(map, x, missing)[1].mean())
 
 
-def transform(map: Map, x: jax.Array, missing: bool = False) -> jax.Array:
+def transform(map: Map, x: ArrayLike, missing: bool = False) -> jax.Array:
     """The distances of rows to all units, float32 `[N, K]`."""
     return _transform(map, _rows(map, x, missing), missing)
 
@@ -56,7 +57,7 @@ def _transform(map, x, missing):
     return nearest.table(x, map.codebook, metric=map.metric, missing=missing)
 
 
-def best_two(map: Map, x: jax.Array, missing: bool = False) -> jax.Array:
+def best_two(map: Map, x: ArrayLike, missing: bool = False) -> jax.Array:
     """The best and the second best unit of each row, int32 `[N, 2]`."""
     return _best_two(map, _rows(map, x, missing), missing)
 
@@ -79,7 +80,7 @@ def _best_two(map, x, missing):
     return nearest.over_rows(search, k, x)[1]
 
 
-def topographic_error(map: Map, x: jax.Array, neighbours: int = 0, missing: bool = False) -> float:
+def topographic_error(map: Map, x: ArrayLike, neighbours: int = 0, missing: bool = False) -> float:
     """The fraction of rows whose two best units are no neighbours on the grid.
 
     A blurred map has a low one: read it beside the quantization error.
@@ -154,7 +155,7 @@ def _distortion(map, x, radius, neighbourhood, missing):
     return nearest.over_rows(total, map.grid.units, x)[0] / x.shape[0]
 
 
-def trustworthiness(map: Map, x: jax.Array, neighbours: int = 10) -> float:
+def trustworthiness(map: Map, x: ArrayLike, neighbours: int = 10) -> float:
     """How far neighbours on the map are neighbours in the data, in [0, 1]; 1 is best.
 
     scikit-learn's `trustworthiness` (Venna and Kaski, 2001) of each row's best unit's position; takes N^2 memory.
@@ -166,7 +167,7 @@ def trustworthiness(map: Map, x: jax.Array, neighbours: int = 10) -> float:
     return float(score(rows, positions(map.grid)[np.asarray(bmu(map, rows))], n_neighbors=neighbours))
 
 
-def hits(map: Map, x: jax.Array, missing: bool = False) -> np.ndarray:
+def hits(map: Map, x: ArrayLike, missing: bool = False) -> np.ndarray:
     """How many rows each unit is the best for: int64 `[K]`."""
     return np.bincount(np.asarray(bmu(map, x, missing)), minlength=map.grid.units)
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from unsupjax.numerics import checks, nearest
 from unsupjax.parallel.collectives import psum
@@ -41,12 +42,12 @@ class Rule(NamedTuple):
 
 def fit(
     key: jax.Array,
-    x: jax.Array,
+    x: ArrayLike,
     grid: Grid,
     *,
     epochs: int = 10,
     batch_size: int = 0,
-    init: str | jax.Array = "pca",
+    init: str | ArrayLike = "pca",
     neighbourhood: str = "gaussian",
     start_radius: float = 0.0,
     end_radius: float = 1.0,
