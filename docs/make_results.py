@@ -11,6 +11,7 @@ numbers, the seconds of training and judging, the machine and the versions. `--a
 import argparse
 import importlib.metadata
 import json
+import math
 import os
 import pathlib
 import platform
@@ -48,7 +49,7 @@ def shown(values: list[float | None]) -> str:
     if not found:
         return ""
     mean = statistics.mean(found)
-    places = max(0, 3 - len(str(int(abs(mean)))) if abs(mean) >= 1 else 3)
+    places = max(1, 2 - math.floor(math.log10(abs(mean) or 1)))
     spread = f" ± {statistics.stdev(found):.{places}f}" if len(found) > 1 else ""
     return f"{mean:.{places}f}{spread}"
 

@@ -3,8 +3,10 @@
 import doctest
 import importlib
 import importlib.util
+import json
 import pathlib
 import re
+import tomllib
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +18,8 @@ EXAMPLES = [path for path in sorted((ROOT / "unsupjax").rglob("*.py")) if ">>> "
 TASKS = sorted((ROOT / "docs" / "tasks").glob("*.md"))
 
 
-def _run_pages():
-    spec = importlib.util.spec_from_file_location("run_pages", ROOT / "docs" / "run_pages.py")
+def _script(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -41,6 +43,29 @@ def test_the_examples_of_docstrings_run(path):
     assert result.attempted and not result.failed
 
 
+def test_tables_of_results_are_those_of_the_runs():
+    made = _script("make_results")
+    tables, records = tomllib.loads(made.TABLES.read_text()), json.loads(made.RECORDS.read_text())
+    page = made.PAGE.read_text()
+    assert made.render(page, tables, records) == page, "run python docs/make_results.py"
+    assert set(re.findall(r"<!-- table: (\w+) -->", page)) == set(tables)
+    known = {run for spec in tables.values() for run in spec["runs"]}
+    assert not set(records) - known
+    for name, spec in tables.items():
+        for key in spec["columns"].values():
+            assert any(key in r["metrics"] for run in spec["runs"] for r in records.get(run, {}).values()), (
+                name,
+                key,
+            )
+
+
+def test_means_are_shown_with_three_digits_and_their_deviation():
+    made = _script("make_results")
+    assert made.shown([0.98333, 0.97777]) == "0.981 ± 0.004" and made.shown([None, 95.72]) == "95.7"
+    assert made.shown([-99.87, -100.13]) == "-100.0 ± 0.2" and made.shown([5.0312]) == "5.03"
+    assert made.shown([0.00587]) == "0.00587" and made.shown([None]) == ""
+
+
 def test_the_readme_is_short_and_its_figures_are_there():
     readme = (ROOT / "README.md").read_text()
     assert readme.count("\n") <= 150
@@ -54,7 +79,7 @@ def test_every_page_is_in_the_sites_menu():
 
 
 def test_what_a_page_says_is_held_against_what_is_printed(tmp_path):
-    pages = _run_pages()
+    pages = _script("run_pages")
     page = tmp_path / "page.md"
     for said, right in (
         ("found 0.981 of 20 here\n", True),
@@ -71,10 +96,10 @@ def test_what_a_page_says_is_held_against_what_is_printed(tmp_path):
 
 
 def test_the_example_of_a_method_runs():
-    assert not _run_pages().run(ROOT / "docs" / "house.md")
+    assert not _script("run_pages").run(ROOT / "docs" / "house.md")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", TASKS, ids=lambda page: page.stem)
 def test_pages_print_what_they_say(page):
-    assert not _run_pages().run(page)
+    assert not _script("run_pages").run(page)
