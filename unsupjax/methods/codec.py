@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from unsupjax.codec import contexts
+from unsupjax.codec import contexts, masking
 from unsupjax.codec.contexts import BLOCK, KEPT, Layout
 from unsupjax.codec.files import Codec
 from unsupjax.codec.transform import (
@@ -23,6 +23,7 @@ from unsupjax.codec.transform import (
     lapped_blocks,
     synthesise,
 )
+from unsupjax.losses import ms_ssim
 from unsupjax.methods.base import Method, Wants, update
 from unsupjax.methods.parts.restoring import AveragedState, averaged, check_average, cropped
 from unsupjax.methods.parts.teacher import copied
@@ -42,6 +43,7 @@ def codec(
     filters: int = 32,
     filter_layers: int = 4,
     crop: int = 128,
+    distortion: str = "mse",
     ema: float = 0.995,
     axis_name: str | None = None,
 ) -> Method:
@@ -51,12 +53,13 @@ def codec(
 
     .. math:: \log(R + \lambda D + 0.05), \quad \lambda = 7.5 / \Delta^2,
 
-    with R the bits a pixel and D the squared error in grey levels: a geometric mean over qualities, as savings are
-    counted. :math:`\Delta` goes from 64 (quality 0) to 4 (quality 64). A lapped transform of 16 x 16 blocks, which
-    starts as an analytic one, gives coefficients y in units of learned steps; they are rounded for the decoder, and get
-    uniform noise for R. Each has a mixture of two Laplace distributions whose location and scale a masked network
-    predicts from coefficients decoded before (`unsupjax.codec.contexts`). The decoder adds what a small convolutional
-    network makes of the picture.
+    with R the bits a pixel and D the squared error in grey levels, or 2000 (1 - MS-SSIM), at which rates are about the
+    same: a geometric mean over qualities, as savings are counted. :math:`\Delta` goes from 64 (quality 0) to 4 (quality
+    64). A lapped transform of 16 x 16 blocks, which starts as an analytic one, gives coefficients y in units of learned
+    steps, for MS-SSIM larger ones where there is structure (`unsupjax.codec.masking`); they are rounded for the
+    decoder, and get uniform noise for R. Each has a mixture of two Laplace distributions whose location and scale a
+    masked network predicts from coefficients decoded before (`unsupjax.codec.contexts`). The decoder adds what a small
+    convolutional network makes of the picture.
 
     Args:
         tx: the optimizer.
@@ -64,6 +67,8 @@ def codec(
         hidden: units of the masked network, about.
         filters, filter_layers: channels and 3x3 convolutions of the decoder's network, at half the resolution.
         crop: the side of the squares that are trained on, a multiple of 16.
+        distortion: D: "mse", or "ms_ssim", which forgives errors where a picture has structure; over as many scales as
+            a crop has room for, five from 176 pixels on.
         ema: momentum of the parameters' average, which compresses.
         axis_name: the mapped device axis under `pmap` or `shard_map`.
 
@@ -79,13 +84,15 @@ def codec(
         raise ValueError(
             f"{crop=} must be a multiple of {BLOCK}, {hidden=} and {filters=} at least 1, {filter_layers=} 2"
         )
+    if distortion not in DISTORTIONS:
+        raise ValueError(f"{distortion=}: one of {', '.join(DISTORTIONS)}")
     check_average(ema)
-    planes = shape[-1]
+    planes, far = shape[-1], DISTORTIONS[distortion]
     order = contexts.layout(planes, hidden)
     side = min(crop, *(s // BLOCK * BLOCK for s in shape[:2]))
 
     def init(key, batch):
-        params = _start(key, batch[:, :side, :side], order, filters, filter_layers)
+        params = _start(key, batch[:, :side, :side], order, filters, filter_layers, distortion == "ms_ssim")
         params = jax.tree.map(lambda x: x.astype(jnp.float32), params)  # whatever jax_enable_x64 says
         return AveragedState(jnp.zeros((), jnp.int32), key, params, tx.init(params), copied(params))
 
@@ -96,10 +103,9 @@ def codec(
         t = jax.vmap(jax.random.uniform)(draws) * (ANCHORS - 1)
 
         def loss(params):
-            bits, squared_error, _ = measured(params, x, t, order, draws)
-            step = coarseness(t)
-            value = jnp.log(bits + LAMBDA * squared_error / step**2 + 0.05).mean()
-            return value, {"bpp": bits.mean(), "squared_error": squared_error.mean()}
+            bits, made = measured(params, x, t, order, draws)
+            value = jnp.log(bits + LAMBDA * far(made, x) / coarseness(t) ** 2 + 0.05).mean()
+            return value, {"bpp": bits.mean(), "squared_error": jnp.square(made - x).mean()}
 
         value, metrics, params, opt_state = update(loss, state.params, state.opt_state, tx, axis_name)
         return averaged(state, params, opt_state, ema), {"loss": value} | metrics
@@ -116,6 +122,12 @@ def codec(
     return Method(init, step, encode, codec=coder, wants=Wants(kinds=("images",)))
 
 
+DISTORTIONS = {  # of pictures `[B, H, W, P]` in grey levels, `[B]`
+    "mse": lambda made, x: jnp.square(made - x).mean(axis=(1, 2, 3)),
+    "ms_ssim": lambda made, x: 2000 * (1 - ms_ssim(made, x, 255.0)),
+}
+
+
 def coarseness(t: jax.Array) -> jax.Array:
     """The step in grey levels at anchor t."""
     return COARSEST * 2.0 ** (-t / 2)
@@ -129,29 +141,41 @@ def at_anchor(table: jax.Array, t: jax.Array) -> jax.Array:
 
 def coefficients(params: dict, x: jax.Array, t: jax.Array) -> jax.Array:
     """Of pictures `[B, H, W, P]` in grey levels, in units of their steps: `[B, h, w, C]`."""
-    return _transformed(params, x) / steps_of(params, t)[:, None, None]
+    planes = planes_of(x)
+    return _transformed(params, planes) / steps_of(params, t, levels_of_masking(params, planes))
 
 
-def steps_of(params: dict, t: jax.Array) -> jax.Array:
-    """`[B, C]`."""
-    return coarseness(t)[:, None] * jnp.exp(at_anchor(params["gains"], t))
+def levels_of_masking(params: dict, planes: jax.Array) -> jax.Array | None:
+    """Of `unsupjax.codec.masking`, `[B, h, w]`; None of a model without."""
+    return jax.lax.stop_gradient(masking.levels_of(planes[..., 0])) if "masking" in params else None
 
 
-def _transformed(params, x):
-    planes = (
-        x - 128
-        if x.shape[-1] == 1
-        else x @ jnp.asarray(YCBCR.T, x.dtype) - jnp.array([128.0, 0, 0])[None, None, None]
-    )
+def steps_of(params: dict, t: jax.Array, levels: jax.Array | None) -> jax.Array:
+    """`[B, 1, 1, C]`, or with levels of masking `[B, h, w, C]`."""
+    steps = (coarseness(t)[:, None] * jnp.exp(at_anchor(params["gains"], t)))[:, None, None]
+    if levels is None:
+        return steps
+    shape = at_anchor(params["masking"], t)[:, None, None]
+    return steps * jnp.exp2(shape * (levels - masking.CENTRE)[..., None])
+
+
+def planes_of(x: jax.Array) -> jax.Array:
+    """Grey, or luma and two of chroma, around 0."""
+    if x.shape[-1] == 1:
+        return x - 128
+    return x @ jnp.asarray(YCBCR.T, x.dtype) - jnp.array([128.0, 0, 0])[None, None, None]
+
+
+def _transformed(params, planes):
     matrix = lambda i: params["analysis_luma" if i == 0 else "analysis_chroma"] / SLOW
     return jnp.concatenate(
-        [analyse(cells_of(planes[..., i], BLOCK), matrix(i)) for i in range(x.shape[-1])], axis=-1
+        [analyse(cells_of(planes[..., i], BLOCK), matrix(i)) for i in range(planes.shape[-1])], axis=-1
     )
 
 
-def pictures(params: dict, y: jax.Array, t: jax.Array) -> jax.Array:
+def pictures(params: dict, y: jax.Array, t: jax.Array, levels: jax.Array | None = None) -> jax.Array:
     """Pictures `[B, H, W, P]` in grey levels of coefficients in units of their steps."""
-    y = y * steps_of(params, t)[:, None, None]
+    y = y * steps_of(params, t, levels)
     starts = [0, KEPT[0], KEPT[0] + KEPT[1], KEPT[0] + 2 * KEPT[1]]
     matrix = lambda i: params["synthesis_luma" if i == 0 else "synthesis_chroma"] / SLOW
     planes = 1 if y.shape[-1] == KEPT[0] else 3
@@ -174,15 +198,22 @@ def levels_of(q: jax.Array) -> jax.Array:
     return jnp.concatenate([magnitude, magnitude * jnp.sign(q)], axis=-1)
 
 
-def predicted(params: dict, q: jax.Array, t: jax.Array, order: Layout) -> tuple[jax.Array, jax.Array]:
+def predicted(
+    params: dict, q: jax.Array, t: jax.Array, order: Layout, masked: jax.Array | None = None
+) -> tuple[jax.Array, jax.Array]:
     """Location and log2 of the scale of every coefficient, `[B, h, w, C]` each."""
     levels = levels_of(q)
     first, second = contexts.masks(order)
     inputs = contexts.inputs_of(levels, order, jnp)
     bias = at_anchor(params["hidden_bias"], t)[:, None, None]
+    if masked is not None:
+        masked = contexts.around_of(masked, jnp)
+        bias = bias + masked @ params["masked_hidden"]
     hidden = jax.nn.relu(inputs @ (params["hidden"] * first) + bias)
     around = contexts.neighbours_of(levels, jnp)
     skip = (around * params["around"][:, None, None, None]).sum(axis=0)
+    if masked is not None:
+        skip = skip + masked @ params["masked_outputs"]
     c = order.channels
     scale = (
         hidden @ (params["scale"] * second)
@@ -213,17 +244,27 @@ def probability(y: jax.Array, location: jax.Array, scale: jax.Array, mixture: ja
 
 
 def measured(params: dict, x: jax.Array, t: jax.Array, order: Layout, keys: jax.Array):
-    """Bits a pixel `[B]`, squared error `[B]`, and the pictures that are decoded."""
-    y = coefficients(params, x, t)
+    """Bits a pixel `[B]`, and the pictures that are decoded."""
+    planes = planes_of(x)
+    levels = levels_of_masking(params, planes)
+    y = _transformed(params, planes) / steps_of(params, t, levels)
     q = jax.lax.stop_gradient(rounded(y))
     noise = jax.vmap(lambda key: jax.random.uniform(key, y.shape[1:], minval=-0.5, maxval=0.5))(keys)
-    location, scale = predicted(params, q, t, order)
+    location, scale = predicted(params, q, t, order, levels)
     bits = -jnp.log2(probability(y + noise, location, scale, params["mixture"])).sum(axis=(1, 2, 3))
-    made = pictures(params, y + jax.lax.stop_gradient(q - y), t)
-    return bits / (x.shape[1] * x.shape[2]), jnp.square(made - x).mean(axis=(1, 2, 3)), made
+    if levels is not None:
+        bits = bits + _bits_of(params["map"], levels.astype(jnp.int32))
+    made = pictures(params, y + jax.lax.stop_gradient(q - y), t, levels)
+    return bits / (x.shape[1] * x.shape[2]), made
 
 
-def _start(key, x, order, filters, filter_layers):
+def _bits_of(logits, levels):
+    """`[B]`, of levels of masking `[B, h, w]`."""
+    nats = jax.nn.log_softmax(logits * masking.SHARP)[(*masking.before(levels), levels)]
+    return -nats.sum(axis=(1, 2)) / np.log(2)
+
+
+def _start(key, x, order, filters, filter_layers, masks=False):
     planes, params = x.shape[-1], {}
     gains = []
     for name, kept in zip(("luma", "chroma")[:planes], KEPT, strict=False):
@@ -242,6 +283,10 @@ def _start(key, x, order, filters, filter_layers):
     widths = [4 * planes, *[filters] * (filter_layers - 1), 4 * planes]
     kernels = nn_kernels(keys, widths)
     params["filters"] = [{"kernel": k, "bias": jnp.zeros(k.shape[-1])} for k in kernels]
+    if masks:
+        params["masking"] = jnp.full((ANCHORS, c), 0.3)
+        params["masked_hidden"], params["masked_outputs"] = jnp.zeros((9, h)), jnp.zeros((9, 2 * c))
+        params["map"] = jnp.asarray(masking.start())
     params["scale_bias"] = _scales(params, x * 255)
     return params
 
