@@ -50,6 +50,17 @@ def test_levels_by_hand():
     assert (masking.levels_of(stripes) == 8).all()
 
 
+def test_levels_of_a_block_by_a_loop():
+    x = RNG.normal(128, 60, (1, 16, 16))
+    half = x[0].reshape(8, 2, 8, 2).mean(axis=(1, 3))
+    quarter = half.reshape(4, 2, 4, 2).mean(axis=(1, 3))
+    c = (0.03 * 255) ** 2
+    parts = [half[i : i + 4, j : j + 4] for i in (0, 4) for j in (0, 4)]
+    fine = np.mean([1 / (2 * part.var() + c) for part in parts])
+    weight = (0.2856 * fine + 0.3001 / (2 * quarter.var() + c)) / 0.5857
+    assert masking.levels_of(x).item() == round(-np.log2(weight * c)) > 2
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (3, 5), (40, 1)])
 def test_levels_come_back(shape):
     table = masking.probabilities(masking.start() + RNG.normal(size=(10, 10, 9)) / 8)
