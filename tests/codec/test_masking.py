@@ -1,17 +1,16 @@
 """Levels of masking: what they measure, and that files hold them."""
 
-import sys
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from test_range_coder import METHOD, drawn
+from test_range_coder import drawn
 
-from unsupjax.codec import contexts, files, masking
+from unsupjax.codec import coder, contexts, files, masking
 from unsupjax.codec.coder import STEPS
 from unsupjax.data.sources.photographs import photographs
 from unsupjax.errors import UserError
+from unsupjax.methods.parts import lapped
 
 PICTURE = photographs(3)[0, 100:150, 200:277]
 RNG = np.random.default_rng(0)
@@ -75,7 +74,7 @@ def test_levels_come_back(shape):
 def test_bits_of_levels_are_those_of_the_file():
     levels = np.repeat(RNG.integers(0, 9, (30, 10)), 3, axis=1)
     logits = masking.start()
-    bits = METHOD._bits_of(jnp.asarray(logits), jnp.asarray(levels[None]))
+    bits = lapped.level_bits(jnp.asarray(logits), jnp.asarray(levels[None]))
     size = 8 * len(masking.encode(masking.probabilities(logits), levels))
     assert abs(float(bits[0]) - size) < 64
 
@@ -84,7 +83,7 @@ def test_what_is_decoded_is_what_was_encoded(codec):
     x, quality = PICTURE[..., : codec.planes], 20
     q, levels = codec._quantised(x, quality)
     assert np.ptp(levels) > 2
-    made = METHOD.pictures(
+    made = lapped.pictures(
         codec.params,
         jnp.asarray(q[None], jnp.float32),
         jnp.array([quality / STEPS]),
@@ -98,8 +97,8 @@ def test_contexts_are_told_of_levels(codec):
     q, levels = codec._quantised(PICTURE[..., : codec.planes], 20)
     order = contexts.layout(codec.planes, 40)
     take = lambda x: jnp.asarray(x[None], jnp.float32)
-    location, scale = METHOD.predicted(codec.params, take(q), jnp.array([20 / STEPS]), order, take(levels))
-    found = sys.modules["unsupjax.codec.coder"].predictions(codec._net(20), q, levels)
+    location, scale = lapped.predicted(codec.params, take(q), jnp.array([20 / STEPS]), order, take(levels))
+    found = coder.predictions(codec._net(20), q, levels)
     np.testing.assert_allclose(found[0], location[0], atol=0.05)
     np.testing.assert_allclose(np.log2(found[1]), np.clip(scale[0], -4, 9), atol=0.05)
 
