@@ -61,6 +61,7 @@ ALLOWED = {  # room -> the rooms that it may import
         "data",
         "errors",
         "generation",
+        "losses",
         "methods",
         "models",
         "numerics",

@@ -110,6 +110,7 @@ CASES = {  # method, its networks if it has any, its arguments
     "blind_spot-masked": (methods.blind_spot, RESTORER, {"crop": 8, "pairs": "masked"}),
     "blind_spot-neighbours": (methods.blind_spot, RESTORER, {"crop": 8, "pairs": "neighbours"}),
     "codec": (methods.codec, lambda dtype, axis: (), SMALL_CODEC),
+    "codec-ms_ssim": (methods.codec, lambda dtype, axis: (), SMALL_CODEC | {"distortion": "ms_ssim"}),
     "denoiser": (methods.denoiser, RESTORER, {"crop": 8, "photons": 50.0}),
     "contractive": (methods.contractive, FLAT, {"latent_dim": 20}),
     "contractive-exact": (methods.contractive, DEEP, {"latent_dim": 6, "estimator": "exact"}),

@@ -1,17 +1,14 @@
 """Coefficients to bits and back, and the tables in between."""
 
-import sys
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.stats import laplace
 
-import unsupjax.methods
 from unsupjax.codec import coder, contexts, tables
+from unsupjax.methods.parts import lapped
 
-METHOD = sys.modules["unsupjax.methods.codec"]
 RNG = np.random.default_rng(0)
 
 
@@ -19,7 +16,7 @@ def drawn(planes, hidden=40):
     """Random parameters of a small codec."""
     order = contexts.layout(planes, hidden)
     x = jnp.asarray(RNG.random((2, 32, 32, planes)), jnp.float32)
-    params = METHOD._start(jax.random.key(0), x, order, 4, 2)
+    params = lapped.start(jax.random.key(0), x, order, 4, 2)
     params = jax.tree.map(np.array, params)
     for name in ("scale", "location"):
         params[name] = RNG.normal(scale=0.1, size=params[name].shape).astype(np.float32)
@@ -60,7 +57,7 @@ def test_a_grey_picture_of_a_model_of_colours():
 def test_whole_numbers_are_the_network_that_was_trained(net):
     params, net = net
     q = coefficients(net.order)
-    location, scale = METHOD.predicted(
+    location, scale = lapped.predicted(
         params, jnp.asarray(q[None], jnp.float32), jnp.array([21 / coder.STEPS]), net.order
     )
     found = coder.predictions(net, q)
@@ -121,7 +118,7 @@ def test_probabilities_of_training_are_those_of_the_tables():
     y = jnp.array([-7.0, -1.0, 0.0, 1.0, 4.0])
     for level, location in ((4, 0.25), (16, -0.5), (20, 0.0)):
         scale = jnp.full(5, (level - 16) / 4)
-        p = METHOD.probability(y, jnp.full(5, location), scale, jnp.array([0.5, 1.5]))
+        p = lapped.probability(y, jnp.full(5, location), scale, jnp.array([0.5, 1.5]))
         row = tables.tables(0.5, 1.5)[int(tables.row_of(np.array(level), np.array(int(8 * location))))]
         np.testing.assert_allclose(p, row[np.asarray(y, int) + tables.MOST] / tables.TOTAL, atol=4e-5)
 
@@ -137,10 +134,6 @@ def test_bits_that_are_missing_are_noticed(net, cut):
             net, (3, 4), net.order.channels, words[: len(words) - cut[0]], beside[: len(beside) - cut[1]]
         )
         assert (found == q).all()
-
-
-def test_the_method_is_there():
-    assert unsupjax.methods.METHODS["codec"] is METHOD.codec
 
 
 def test_sums_are_exact_in_whatever_order(net):

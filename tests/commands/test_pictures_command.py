@@ -79,6 +79,12 @@ def test_what_cannot_be_compressed_is_one_line(codec, denoiser, pictures, tmp_pa
     assert "deep.png: the picture is uint16, and the codec takes 8 bits" in refused(
         "compress", codec, pictures, out
     )
+    (pictures / "deep.png").unlink()
+    frames = [Image.fromarray(np.full((9, 9), i, np.uint8)) for i in (0, 90)]
+    frames[0].save(pictures / "moving.gif", save_all=True, append_images=frames[1:])
+    assert "moving.gif holds 2 pictures" in refused("compress", codec, pictures, out)
+    assert "moving.gif holds 2 pictures" in refused("denoise", denoiser, pictures, out)
+    (pictures / "moving.gif").unlink()
     (pictures / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(30))
     assert "broken.png is not a readable image" in refused("compress", codec, pictures, out)
     assert not (tmp_path / "out").exists()

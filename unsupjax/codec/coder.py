@@ -28,6 +28,8 @@ class Whole(NamedTuple):
         hidden: `[F, H]`; hidden_bias: `[H]`.
         outputs: `[H, 2 C]`, of scales and of locations; output_bias: `[2 C]`.
         around: `[4, 2 C]`.
+        masked: what the levels of `unsupjax.codec.masking` of a block and those around it add to hidden units `[9, H]`
+            and to outputs `[9, 2 C]`; None where there are no such levels.
         probabilities: float32 `[rows, SYMBOLS]`, whole multiples of 2^-20.
     """
 
@@ -37,6 +39,7 @@ class Whole(NamedTuple):
     outputs: np.ndarray
     output_bias: np.ndarray
     around: np.ndarray
+    masked: tuple[np.ndarray, np.ndarray] | None
     probabilities: np.ndarray
 
 
@@ -45,6 +48,9 @@ def whole(params: dict, order: Layout, quality: int) -> Whole:
     first, second = contexts.masks(order)
     outputs = np.concatenate([params["scale"] * second, params["location"] * second], axis=1)
     scale_bias = interpolated(params["scale_bias"], quality)
+    masked = None
+    if "masking" in params:
+        masked = integers(params["masked_hidden"], _WEIGHT), integers(params["masked_outputs"], _WEIGHT)
     return Whole(
         order,
         integers(params["hidden"] * first, _WEIGHT),
@@ -52,6 +58,7 @@ def whole(params: dict, order: Layout, quality: int) -> Whole:
         integers(outputs, _WEIGHT),
         integers(np.concatenate([scale_bias, np.zeros(order.channels)]), _WEIGHT * 2**8),
         integers(params["around"], _WEIGHT),
+        masked,
         (tables.tables(*map(float, params["mixture"])) / tables.TOTAL).astype(np.float32),
     )
 
@@ -77,13 +84,26 @@ def levels_of(q: np.ndarray) -> np.ndarray:
     return np.concatenate([magnitude, magnitude * np.sign(q)], axis=-1)
 
 
-def _outputs(net: Whole, q: np.ndarray, dtype=np.float64) -> np.ndarray:
+def _biases(net: Whole, masking: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Of hidden units `[n, H]` and outputs `[n, 2 C]`, n the blocks of levels `[h, w]`, or 1 without them."""
+    hidden, output = net.hidden_bias[None], net.output_bias[None]
+    if masking is None:
+        return hidden, output
+    around = 16.0 * contexts.around_of(masking).reshape(-1, 9)
+    return hidden + around @ net.masked[0], output + around @ net.masked[1] * 16
+
+
+def _outputs(net: Whole, q: np.ndarray, masking: np.ndarray | None = None, dtype=np.float64) -> np.ndarray:
     """All outputs `[h, w, 2 C]` where all coefficients are known; exact in float64, and about right in float32."""
     levels = levels_of(q).astype(dtype)
     inputs = contexts.inputs_of(levels, net.order)
-    hidden = _activated(inputs @ net.hidden.astype(dtype) + net.hidden_bias.astype(dtype))
+    bias = [
+        b.astype(dtype).reshape(*((1, 1) if masking is None else masking.shape), -1)
+        for b in _biases(net, masking)
+    ]
+    hidden = _activated(inputs @ net.hidden.astype(dtype) + bias[0])
     skip = (contexts.neighbours_of(levels) * net.around[:, None, None].astype(dtype)).sum(axis=0)
-    return hidden @ net.outputs.astype(dtype) + skip * 16 + net.output_bias.astype(dtype)
+    return hidden @ net.outputs.astype(dtype) + skip * 16 + bias[1]
 
 
 def _activated(x: np.ndarray) -> np.ndarray:
@@ -98,9 +118,11 @@ def _distributions(scale: np.ndarray, location: np.ndarray) -> tuple[np.ndarray,
     return tables.row_of(level, eighths - 8 * centre), centre, tables.shift_of(level)
 
 
-def predictions(net: Whole, q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def predictions(
+    net: Whole, q: np.ndarray, masking: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Location and scale of each coefficient `[h, w, C]`, as floats, for an encoder that weighs alternatives."""
-    out = _outputs(net, q, np.float32)
+    out = _outputs(net, q, masking, np.float32)
     c = net.order.channels
     scale = np.clip(out[..., :c] / 2**18, -4, 9)
     return out[..., c:] / 2**18, np.exp2(scale)
@@ -121,11 +143,15 @@ def _groups(order: Layout, channels: int) -> list[np.ndarray]:
     return [np.flatnonzero(groups == g) for g in range(groups.max() + 1)]
 
 
-def encode(net: Whole, q: np.ndarray, channels: int) -> tuple[bytes, bytes]:
-    """The first `channels` of coefficients int `[h, w, C]`, at most `MOST`: a range coder's words, and bits beside."""
-    constriction = _constriction()
+def encode(
+    net: Whole, q: np.ndarray, channels: int, masking: np.ndarray | None = None
+) -> tuple[bytes, bytes]:
+    """The first `channels` of coefficients int `[h, w, C]`, at most `MOST`: a range coder's words, and bits beside.
+
+    `masking` are the levels of the blocks, `[h, w]`, where the network takes them.
+    """
     c = net.order.channels
-    out = _outputs(net, q)
+    out = _outputs(net, q, masking)
     row, centre, shift = _distributions(out[..., :c], out[..., c:])
     rows, columns = (np.concatenate(x) for x in zip(*_waves(*q.shape[:2]), strict=True))
     flat = lambda x: np.concatenate([x[rows, columns][:, g].ravel() for g in _groups(net.order, channels)])
@@ -133,14 +159,19 @@ def encode(net: Whole, q: np.ndarray, channels: int) -> tuple[bytes, bytes]:
     a = (r + ((1 << shift) >> 1)) >> shift
     escaped = np.abs(a) > tables.MOST
     symbols = np.where(escaped, tables.SYMBOLS - 1, a + tables.MOST).astype(np.int32)
-    coder, family = constriction.stream.queue.RangeEncoder(), _family()
+    coder, family = constriction().stream.queue.RangeEncoder(), categorical()
     for start in range(0, len(symbols), 2**16):
         part = slice(start, start + 2**16)
         coder.encode(symbols[part], family, net.probabilities[row[part]])
     return coder.get_compressed().astype("<u4").tobytes(), _packed(a, r, shift, escaped)
 
 
-def _constriction():
+def constriction():
+    """The package of that name.
+
+    Raises:
+        UserError: it is not installed.
+    """
     try:
         import constriction
     except ImportError:
@@ -150,8 +181,9 @@ def _constriction():
     return constriction
 
 
-def _family():
-    return _constriction().stream.model.Categorical(perfect=False)
+def categorical():
+    """The family of distributions that `probabilities` are of."""
+    return constriction().stream.model.Categorical(perfect=False)
 
 
 def _packed(a, r, shift, escaped) -> bytes:
@@ -192,24 +224,30 @@ class _Bits:
         return -n if self.number(1) else n
 
 
-def decode(net: Whole, shape: tuple[int, int], channels: int, words: bytes, beside: bytes) -> np.ndarray:
+def decode(
+    net: Whole,
+    shape: tuple[int, int],
+    channels: int,
+    words: bytes,
+    beside: bytes,
+    masking: np.ndarray | None = None,
+) -> np.ndarray:
     """The inverse of `encode`: int64 `[h, w, C]`.
 
     Raises:
         ValueError: what `encode` did not write.
     """
-    constriction = _constriction()
     if len(words) % 4:
         raise ValueError("ends too soon")
-    coder = constriction.stream.queue.RangeDecoder(np.frombuffer(words, "<u4").astype(np.uint32))
-    bits, family, order, c = _Bits(beside), _family(), net.order, net.order.channels
+    coder = constriction().stream.queue.RangeDecoder(np.frombuffer(words, "<u4").astype(np.uint32))
+    bits, family, order, c = _Bits(beside), categorical(), net.order, net.order.channels
     h, w = shape
     q = np.zeros((h, w, c), np.int64)
     levels = np.zeros((h + 2, w + 2, 2 * c))
     hidden = np.zeros((h * w, len(order.hidden)))
-    waves = _waves(h, w)
+    waves, bias = _waves(h, w), _biases(net, masking)
     for g, own in enumerate(_groups(order, channels)):
-        ahead = _Ahead(net, g, own, levels, hidden, (h, w))
+        ahead = _Ahead(net, g, own, levels, hidden, (h, w), bias)
         for i, j in waves:
             out = ahead.outputs(i, j)
             row, centre, shift = _distributions(out[:, : len(own)], out[:, len(own) :])
@@ -242,7 +280,9 @@ def _numbers(symbols: np.ndarray, shift: np.ndarray, bits: _Bits) -> np.ndarray:
 class _Ahead:
     """Of one group: what can be computed for all blocks before any of them is decoded, and what is left for each."""
 
-    def __init__(self, net: Whole, g: int, own: np.ndarray, levels: np.ndarray, hidden: np.ndarray, shape):
+    def __init__(
+        self, net: Whole, g: int, own: np.ndarray, levels: np.ndarray, hidden: np.ndarray, shape, bias
+    ):
         order = net.order
         c = order.channels
         self.levels, self.hidden, self.width, self.own = levels, hidden, shape[1], own
@@ -251,13 +291,12 @@ class _Ahead:
         columns = np.concatenate([own, own + c])
         group = order.inputs - ~order.before  # of the channel
         known, here = group < g, (group == g) & order.before
-        self.before = self._sums(net, known, shape) + net.hidden_bias[self.units]
+        self.before = self._sums(net, known, shape) + bias[0][:, self.units]
         self.weights = net.hidden[here, self.units]
         self.last = net.outputs[self.units][:, columns]
         self.skipped = net.around[:, columns] * 16
         self.base = (
-            hidden[:, : self.units.start] @ net.outputs[: self.units.start][:, columns]
-            + net.output_bias[columns]
+            hidden[:, : self.units.start] @ net.outputs[: self.units.start][:, columns] + bias[1][:, columns]
         )
         self.columns = columns
         starts = np.cumsum([0] + [len(s) for s in order.seen])

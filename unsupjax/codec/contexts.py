@@ -11,9 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from unsupjax.codec.transform import frequencies
+from unsupjax.codec.transform import BLOCK, frequencies
 
-BLOCK = 16
 KEPT = (256, 64)  # channels of the first plane and of each other one, lowest frequencies first
 BEFORE = (
     (0, -1),
@@ -109,3 +108,10 @@ def neighbours_of(levels, xp=np):
     h, w = levels.shape[-3:-1]
     padded = xp.pad(levels, [(0, 0)] * (levels.ndim - 3) + [(1, 1), (1, 1), (0, 0)])
     return xp.stack([padded[..., 1 + i : 1 + i + h, 1 + j : 1 + j + w, :] for i, j in BEFORE])
+
+
+def around_of(levels, xp=np):
+    """What a block and those around it have, in the order of `BEFORE` and `AFTER`: `[..., h, w] -> [..., h, w, 9]`."""
+    h, w = levels.shape[-2:]
+    padded = xp.pad(levels, [(0, 0)] * (levels.ndim - 2) + [(1, 1), (1, 1)])
+    return xp.stack([padded[..., 1 + i : 1 + i + h, 1 + j : 1 + j + w] for i, j in BEFORE + AFTER], axis=-1)

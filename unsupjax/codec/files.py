@@ -1,6 +1,7 @@
 """A compressed picture as a file: which model, size and quality, the coefficients in strips, and a checksum.
 
     magic "UJPC", version (1 byte), model (8 bytes), width, height (4 each), planes, quality (1 each)
+    of a model that masks (`unsupjax.codec.masking`) the length (4) of the words of its levels, and these
     for each strip of rows of blocks: lengths of the range coder's words and of the bits beside (4 each), both
     CRC-32 of all that
 
@@ -14,7 +15,7 @@ import zlib
 
 import numpy as np
 
-from unsupjax.codec import coder, contexts, synthesis
+from unsupjax.codec import coder, contexts, masking, synthesis
 from unsupjax.codec.contexts import BLOCK, KEPT
 from unsupjax.codec.transform import COARSEST, LAMBDA, SLOW, YCBCR, analyse, cells_of
 from unsupjax.errors import UserError
@@ -23,6 +24,7 @@ MAGIC, VERSION = b"UJPC", 1
 SUFFIX = ".ujpc"
 MOST_PIXELS = 2**26  # of a picture
 _HEADER = struct.Struct("<4sB8sIIBB")
+_LENGTH = struct.Struct("<I")
 _LENGTHS = struct.Struct("<II")
 _STRIP = 2**12  # blocks, about
 _ROUNDS = 2  # of weighing alternatives
@@ -40,6 +42,7 @@ class Codec:
     def __init__(self, params: dict, planes: int):
         """Of float32 parameters on the host, as the method `codec` trains them."""
         self.params, self.planes = params, planes
+        self._levels = masking.probabilities(params["map"]) if "map" in params else None
         self.order = contexts.layout(planes, params["hidden"].shape[1])
         digest = hashlib.sha256()
         for name, x in sorted(_named(params)):
@@ -61,12 +64,15 @@ class Codec:
         x = x[..., None] if x.ndim == 2 else x
         self._check(x, quality)
         height, width, planes = x.shape
-        q = self._quantised(x, quality)
+        q, levels = self._quantised(x, quality)
         channels, net = q.shape[-1], self._net(quality)
         q = np.pad(q, ((0, 0), (0, 0), (0, self.order.channels - channels)))
         out = [_HEADER.pack(MAGIC, VERSION, self.fingerprint, width, height, planes, quality)]
+        if levels is not None:
+            words = masking.encode(self._levels, levels)
+            out += [_LENGTH.pack(len(words)), words]
         for rows in _strips(*q.shape[:2]):
-            words, beside = coder.encode(net, q[rows], channels)
+            words, beside = coder.encode(net, q[rows], channels, _part(levels, rows))
             out += [_LENGTHS.pack(len(words), len(beside)), words, beside]
         content = b"".join(out)
         return content + struct.pack("<I", zlib.crc32(content))
@@ -81,7 +87,14 @@ class Codec:
         h, w = -(-height // BLOCK), -(-width // BLOCK)
         channels = sum(KEPT[:1] + KEPT[1:] * (planes - 1))
         at, net, q = _HEADER.size, self._net(quality), np.zeros((h, w, channels), np.int16)
+        levels = None
         try:
+            if self._levels is not None:
+                (size,) = _LENGTH.unpack_from(content, at)
+                at += _LENGTH.size + size
+                if at > len(content) - 4:
+                    raise ValueError("ends too soon")
+                levels = masking.decode(self._levels, (h, w), content[at - size : at])
             for rows in _strips(h, w):
                 sizes = _LENGTHS.unpack_from(content, at)
                 at += _LENGTHS.size
@@ -90,12 +103,13 @@ class Codec:
                 words, beside = content[at : at + sizes[0]], content[at + sizes[0] : at + sum(sizes)]
                 at += sum(sizes)
                 shape = (rows.stop - rows.start, w)
-                q[rows] = coder.decode(net, shape, channels, words, beside)[..., :channels]
+                found = coder.decode(net, shape, channels, words, beside, _part(levels, rows))
+                q[rows] = found[..., :channels]
             if at != len(content) - 4:
                 raise ValueError("holds more than its picture")
         except (ValueError, AssertionError, struct.error) as error:
             raise UserError(f"{name} is damaged ({error}); take another copy") from error
-        return synthesis.picture(self._decoder(planes, quality), q, height, width)
+        return synthesis.picture(self._decoder(planes, quality), q, height, width, levels)
 
     def _header(self, content: bytes, name: str) -> tuple[int, int, int, int]:
         if content[: len(MAGIC)] != MAGIC:
@@ -139,13 +153,17 @@ class Codec:
         if x.shape[0] * x.shape[1] > MOST_PIXELS:
             raise UserError(f"the picture has more than {MOST_PIXELS:,} pixels; cut it")
 
-    def _quantised(self, x: np.ndarray, quality: int) -> np.ndarray:
-        """Whole coefficients `[h, w, C]`, each what costs least in bits and error together."""
+    def _quantised(self, x: np.ndarray, quality: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """Whole coefficients `[h, w, C]`, each what costs least in bits and error together; levels of masking."""
         height, width, planes = x.shape
         pads = (0, -height % BLOCK), (0, -width % BLOCK), (0, 0)
         x = np.pad(x, pads, mode="edge").astype(np.float32)
         x = x - 128 if planes == 1 else x @ YCBCR.T.astype(np.float32) - np.array([128, 0, 0], np.float32)
-        steps, weights, y = self._decoder(planes, quality).steps / 2**10, [], []
+        levels = None
+        if self._levels is not None:
+            levels = masking.levels_of(x[None, ..., 0])[0].astype(np.int64)
+        steps = self._decoder(planes, quality).steps[0 if levels is None else levels] / 2**10
+        weights, y = [], []
         for i in range(planes):
             kind = "luma" if i == 0 else "chroma"
             matrix = self.params[f"analysis_{kind}"] / np.float32(SLOW)
@@ -154,10 +172,12 @@ class Codec:
         y = np.concatenate(y, axis=-1) / steps
         y = np.clip(y, 1 - coder.MOST, coder.MOST - 1)
         coarse = COARSEST * 2.0 ** (-quality / coder.STEPS / 2)
-        worth = LAMBDA / coarse**2 * np.concatenate(weights) * steps**2 / _THRIFT
-        return self._weighed(y, worth, quality)
+        worth = LAMBDA / _THRIFT  # of MS-SSIM: steps are as large as errors matter
+        if levels is None:
+            worth = worth / coarse**2 * np.concatenate(weights) * steps**2
+        return self._weighed(y, worth, quality, levels), levels
 
-    def _weighed(self, y: np.ndarray, worth: np.ndarray, quality: int) -> np.ndarray:
+    def _weighed(self, y: np.ndarray, worth, quality: int, levels: np.ndarray | None) -> np.ndarray:
         q = np.sign(y) * np.floor(np.abs(y) + 0.4)
         net, mixture = self._net(quality), self.params["mixture"]
         pad = self.order.channels - y.shape[-1]
@@ -165,7 +185,9 @@ class Codec:
             near = np.rint(y[rows])
             for _ in range(_ROUNDS):
                 known = np.pad(q[rows], ((0, 0), (0, 0), (0, pad))).astype(np.int64)
-                location, scale = (p[..., : y.shape[-1]] for p in coder.predictions(net, known))
+                location, scale = (
+                    p[..., : y.shape[-1]] for p in coder.predictions(net, known, _part(levels, rows))
+                )
                 best = np.full(near.shape, np.inf)
                 for tried in (near, near - np.sign(near)):
                     cost = worth * np.square(y[rows] - tried) - np.log2(
@@ -186,6 +208,10 @@ def _likelihood(q, location, scale, mixture):
         middle = 1 - 0.5 * (np.exp((inner - 0.5) / b) + np.exp((-inner - 0.5) / b))
         found = found + part * np.where(d >= 0.5, tail, middle)
     return found
+
+
+def _part(levels: np.ndarray | None, rows: slice) -> np.ndarray | None:
+    return None if levels is None else levels[rows]
 
 
 def _strips(h: int, w: int) -> list[slice]:

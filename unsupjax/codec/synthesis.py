@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from unsupjax.codec import tables
+from unsupjax.codec import masking, tables
 from unsupjax.codec.coder import STEPS, integers, interpolated
 from unsupjax.codec.contexts import BLOCK, KEPT
 from unsupjax.codec.transform import COARSEST, RGB, SLOW, synthesise
@@ -23,7 +23,7 @@ class Decoder(NamedTuple):
     """What makes pictures of coefficients, at one quality.
 
     Attributes:
-        steps: of the channels, `[C]`, multiples of 2^-10.
+        steps: of the channels, multiples of 2^-10, at each level of `unsupjax.codec.masking`, `[9, C]`; or `[1, C]`.
         matrices: for each plane `[4, C, BLOCK^2]`.
         step: of the quality, a multiple of 2^-8, and its inverse, of 2^-16.
         kernels: `[9 n, m]` each, and biases.
@@ -40,6 +40,10 @@ def decoder(params: dict, planes: int, quality: int) -> Decoder:
     coarse = tables.exp2(float(np.log2(COARSEST)) - quality / STEPS / 2)
     channels = sum(KEPT[:1] + KEPT[1:] * (planes - 1))
     gains = interpolated(params["gains"], quality)[:channels]
+    masked, shapes = [0], np.zeros(channels)
+    if "masking" in params:
+        masked = [a - masking.CENTRE for a in range(masking.LEVELS)]
+        shapes = interpolated(params["masking"], quality)[:channels]
     names = ("luma", "chroma", "chroma")[:planes]
     kernels = []
     for layer in params["filters"]:
@@ -48,27 +52,41 @@ def decoder(params: dict, planes: int, quality: int) -> Decoder:
             (integers(kernel.reshape(-1, kernel.shape[-1]), 2**12), integers(layer["bias"], 2**20))
         )
     return Decoder(
-        np.array([float(round(tables.exp(g) * coarse * 2**10)) for g in gains]),
+        np.array(
+            [
+                [
+                    float(round(tables.exp(g) * coarse * tables.exp2(s * a) * 2**10))
+                    for g, s in zip(gains, shapes, strict=True)
+                ]
+                for a in masked
+            ]
+        ),
         tuple(integers(np.asarray(params[f"synthesis_{n}"], np.float64) / SLOW, 2**14) for n in names),
         (float(round(coarse * 2**8)), float(round(2**16 / coarse))),
         tuple(kernels),
     )
 
 
-def picture(made: Decoder, q: np.ndarray, height: int, width: int) -> np.ndarray:
-    """The uint8 picture `[height, width, planes]` of coefficients int `[h, w, C]`, some rows of blocks at a time."""
+def picture(
+    made: Decoder, q: np.ndarray, height: int, width: int, levels: np.ndarray | None = None
+) -> np.ndarray:
+    """The uint8 picture `[height, width, planes]` of coefficients int `[h, w, C]`, some rows of blocks at a time.
+
+    `levels` of masking are whole numbers `[h, w]`, where the model has them.
+    """
+    levels = np.zeros(q.shape[:2], np.int64) if levels is None else levels
     found = np.empty((height, width, len(made.matrices)), np.uint8)
     rows = max(1, min(_STRIP, 4 * 2**12 // q.shape[1]))
     for start in range(0, len(q), rows):
         first, last = max(start - _HALO, 0), min(start + rows + _HALO, len(q))
-        pixels = _strip(made, q[first:last])[(start - first) * BLOCK :]
+        pixels = _strip(made, q[first:last], levels[first:last])[(start - first) * BLOCK :]
         there = found[start * BLOCK : (start + rows) * BLOCK]
         there[:] = pixels[: len(there), :width]
     return found
 
 
-def _strip(made: Decoder, q: np.ndarray) -> np.ndarray:
-    y = np.clip(q * made.steps, -_BOUND, _BOUND)[None]
+def _strip(made: Decoder, q: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    y = np.clip(q * made.steps[levels], -_BOUND, _BOUND)[None]
     starts = np.cumsum([0, *KEPT[:1], *KEPT[1:] * 2])
     planes = [
         np.rint(synthesise(y[..., starts[i] : starts[i + 1]], m, BLOCK)[0] / 2**16)

@@ -69,6 +69,14 @@ def tables(logit: float, stretch: float) -> np.ndarray:
     return np.array(rows, np.int64)
 
 
+def softmax(logits: np.ndarray) -> list[int]:
+    """Of logits `[n]`, in units of 1 / `TOTAL`; every one is at least 1."""
+    with decimal.localcontext(_CONTEXT):
+        powers = [exp(x) for x in logits]
+        total = sum(powers)
+        return _counts([p / total for p in powers[:-1]])
+
+
 def _cdf(x: Decimal, scales) -> Decimal:
     tail = sum(share * (-abs(x) / b).exp() / 2 for share, b in scales)
     return 1 - tail if x > 0 else tail

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+BLOCK = 16  # pixels of a side
 COARSEST = 64.0  # the step of quality 0, in grey levels
 ANCHORS = 9  # qualities at which gains and biases are learned, the step half of it every second one
 SLOW = 10.0  # transforms are stored as so many times themselves, which slows their learning
@@ -75,7 +76,7 @@ def cells_of(planes, block: int):
 
     H and W are multiples of `block`; block (i, j) and half a block around it are the cells (i, j) to (i + 1, j + 1).
     """
-    xp = _numpy_of(planes)
+    xp = numpy_of(planes)
     half = block // 2
     x = xp.pad(planes, ((0, 0), (half, half), (half, half)), mode="symmetric")
     batch, height, width = x.shape
@@ -91,7 +92,7 @@ def analyse(cells, matrix):
 
 def synthesise(y, matrix, block: int):
     """Planes `[B, H, W]` of coefficients `[B, h, w, C]`; matrix `[4, C, block^2]`; what leaves them is folded back."""
-    xp = _numpy_of(y)
+    xp = numpy_of(y)
     batch, h, w, _ = y.shape
     half = block // 2
     pads = lambda i, j: ((0, 0), (i, 1 - i), (j, 1 - j), (0, 0))
@@ -109,14 +110,15 @@ def by_cells(matrix: np.ndarray, block: int) -> np.ndarray:
 
 def _folded(x, half: int):
     """The rows of `[B, H + 2 half, W]` beyond the first and the last are mirrored onto those within, and added."""
-    xp = _numpy_of(x)
+    xp = numpy_of(x)
     top, bottom = x[:, :half][:, ::-1], x[:, -half:][:, ::-1]
     inner = x[:, half:-half]
     rest = ((0, 0), (0, inner.shape[1] - half), (0, 0))
     return inner + xp.pad(top, rest) + xp.pad(bottom, (rest[0], rest[1][::-1], rest[2]))
 
 
-def _numpy_of(x):
+def numpy_of(x):
+    """The module whose functions take an array: numpy, or jax.numpy."""
     if isinstance(x, np.ndarray):
         return np
     import jax.numpy as jnp

@@ -66,9 +66,7 @@ def header(where: str, file: str | os.PathLike | BinaryIO) -> Header:
         _check_depth(where, image)
         turned = _orientation(image) >= 5
         size = image.size[::-1] if turned else image.size
-        # The second picture of a camera's MPO file is a preview.
-        frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
-        return Header(size, image.mode in GREY_MODES, _is_transparent(image), frames)
+        return Header(size, image.mode in GREY_MODES, _is_transparent(image), _frames(image))
 
 
 def decode_image(
@@ -116,11 +114,15 @@ def read_picture(where: str, file: str | os.PathLike | BinaryIO) -> np.ndarray:
 
     Raises:
         UnreadableImage: not an image, or a damaged one.
-        UserError: colours of more than 8 bits, or a file that cannot be read at all.
+        UserError: colours of more than 8 bits, several pictures, or a file that cannot be read at all.
     """
     from PIL import Image, ImageOps
 
     with _reading(where), Image.open(file) as image:
+        if (frames := _frames(image)) > 1:
+            raise UserError(
+                f"{where} holds {frames} pictures, of which the first alone would be read; save each as its own file"
+            )
         if image.mode.startswith("I;16") or image.mode == "I":
             x = np.asarray(ImageOps.exif_transpose(image))[..., None]
             if x.min() < 0 or x.max() > np.iinfo(np.uint16).max:
@@ -142,6 +144,11 @@ def _orientation(image) -> int:
     if image.format == "PNG" and "exif" not in image.info:
         return 1
     return image.getexif().get(_ORIENTATION, 1)
+
+
+def _frames(image) -> int:
+    # The second picture of a camera's MPO file is a preview.
+    return 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
 
 
 def _is_transparent(image) -> bool:

@@ -36,6 +36,8 @@ from unsupjax.losses.similarity import simsiam as simsiam
 from unsupjax.losses.similarity import uniformity as uniformity
 from unsupjax.losses.sparsity import kl_sparsity as kl_sparsity
 from unsupjax.losses.sparsity import l1 as l1
+from unsupjax.losses.structure import ms_ssim as ms_ssim
+from unsupjax.losses.structure import ssim as ssim
 from unsupjax.losses.variational import importance_weighted_bound as importance_weighted_bound
 from unsupjax.losses.variational import kl_standard_normal as kl_standard_normal
 from unsupjax.losses.variational import normal_log_prob as normal_log_prob

@@ -1,37 +1,24 @@
 """A codec of pictures: a learned transform, and a learned model of its coefficients."""
 
-import itertools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
 from unsupjax.codec import contexts
-from unsupjax.codec.contexts import BLOCK, KEPT, Layout
 from unsupjax.codec.files import Codec
-from unsupjax.codec.transform import (
-    ANCHORS,
-    COARSEST,
-    LAMBDA,
-    RGB,
-    SLOW,
-    YCBCR,
-    analyse,
-    by_cells,
-    cells_of,
-    lapped_blocks,
-    synthesise,
-)
+from unsupjax.codec.transform import ANCHORS, BLOCK, LAMBDA
+from unsupjax.losses import ms_ssim
 from unsupjax.methods.base import Method, Wants, update
+from unsupjax.methods.parts.lapped import coarseness, coefficients, measured, start
 from unsupjax.methods.parts.restoring import AveragedState, averaged, check_average, cropped
 from unsupjax.methods.parts.teacher import copied
-from unsupjax.models.convolve import convolve
-from unsupjax.models.restorers import shuffle, unshuffle
 from unsupjax.parallel.collectives import example_keys
 
-DEADZONE = 0.15  # magnitudes are rounded up from 0.5 and this
-LEAST = 1e-7  # probability, which an escape has at least
+DISTORTIONS = {  # of pictures `[B, H, W, P]` in grey levels, `[B]`
+    "mse": lambda made, x: jnp.square(made - x).mean(axis=(1, 2, 3)),
+    "ms_ssim": lambda made, x: 2000 * (1 - ms_ssim(made, x, 255.0)),
+}
 
 
 def codec(
@@ -42,6 +29,7 @@ def codec(
     filters: int = 32,
     filter_layers: int = 4,
     crop: int = 128,
+    distortion: str = "mse",
     ema: float = 0.995,
     axis_name: str | None = None,
 ) -> Method:
@@ -51,12 +39,13 @@ def codec(
 
     .. math:: \log(R + \lambda D + 0.05), \quad \lambda = 7.5 / \Delta^2,
 
-    with R the bits a pixel and D the squared error in grey levels: a geometric mean over qualities, as savings are
-    counted. :math:`\Delta` goes from 64 (quality 0) to 4 (quality 64). A lapped transform of 16 x 16 blocks, which
-    starts as an analytic one, gives coefficients y in units of learned steps; they are rounded for the decoder, and get
-    uniform noise for R. Each has a mixture of two Laplace distributions whose location and scale a masked network
-    predicts from coefficients decoded before (`unsupjax.codec.contexts`). The decoder adds what a small convolutional
-    network makes of the picture.
+    with R the bits a pixel and D the squared error in grey levels, or 2000 (1 - MS-SSIM), at which rates are about the
+    same: a geometric mean over qualities, as savings are counted. :math:`\Delta` goes from 64 (quality 0) to 4 (quality
+    64). A lapped transform of 16 x 16 blocks, which starts as an analytic one, gives coefficients y in units of learned
+    steps, for MS-SSIM larger ones where there is structure (`unsupjax.codec.masking`); they are rounded for the
+    decoder, and get uniform noise for R. Each has a mixture of two Laplace distributions whose location and scale a
+    masked network predicts from coefficients decoded before (`unsupjax.codec.contexts`). The decoder adds what a small
+    convolutional network makes of the picture.
 
     Args:
         tx: the optimizer.
@@ -64,6 +53,8 @@ def codec(
         hidden: units of the masked network, about.
         filters, filter_layers: channels and 3x3 convolutions of the decoder's network, at half the resolution.
         crop: the side of the squares that are trained on, a multiple of 16.
+        distortion: D: "mse", or "ms_ssim", which forgives errors where a picture has structure; over as many scales as
+            a crop has room for, five from 176 pixels on.
         ema: momentum of the parameters' average, which compresses.
         axis_name: the mapped device axis under `pmap` or `shard_map`.
 
@@ -79,13 +70,15 @@ def codec(
         raise ValueError(
             f"{crop=} must be a multiple of {BLOCK}, {hidden=} and {filters=} at least 1, {filter_layers=} 2"
         )
+    if distortion not in DISTORTIONS:
+        raise ValueError(f"{distortion=}: one of {', '.join(DISTORTIONS)}")
     check_average(ema)
-    planes = shape[-1]
+    planes, far = shape[-1], DISTORTIONS[distortion]
     order = contexts.layout(planes, hidden)
     side = min(crop, *(s // BLOCK * BLOCK for s in shape[:2]))
 
     def init(key, batch):
-        params = _start(key, batch[:, :side, :side], order, filters, filter_layers)
+        params = start(key, batch[:, :side, :side], order, filters, filter_layers, distortion == "ms_ssim")
         params = jax.tree.map(lambda x: x.astype(jnp.float32), params)  # whatever jax_enable_x64 says
         return AveragedState(jnp.zeros((), jnp.int32), key, params, tx.init(params), copied(params))
 
@@ -96,10 +89,9 @@ def codec(
         t = jax.vmap(jax.random.uniform)(draws) * (ANCHORS - 1)
 
         def loss(params):
-            bits, squared_error, _ = measured(params, x, t, order, draws)
-            step = coarseness(t)
-            value = jnp.log(bits + LAMBDA * squared_error / step**2 + 0.05).mean()
-            return value, {"bpp": bits.mean(), "squared_error": squared_error.mean()}
+            bits, made = measured(params, x, t, order, draws)
+            value = jnp.log(bits + LAMBDA * far(made, x) / coarseness(t) ** 2 + 0.05).mean()
+            return value, {"bpp": bits.mean(), "squared_error": jnp.square(made - x).mean()}
 
         value, metrics, params, opt_state = update(loss, state.params, state.opt_state, tx, axis_name)
         return averaged(state, params, opt_state, ema), {"loss": value} | metrics
@@ -114,149 +106,3 @@ def codec(
         return Codec(jax.tree.map(np.array, state.average), planes)
 
     return Method(init, step, encode, codec=coder, wants=Wants(kinds=("images",)))
-
-
-def coarseness(t: jax.Array) -> jax.Array:
-    """The step in grey levels at anchor t."""
-    return COARSEST * 2.0 ** (-t / 2)
-
-
-def at_anchor(table: jax.Array, t: jax.Array) -> jax.Array:
-    """Rows of a table `[ANCHORS, n]` at positions t `[B]`, interpolated: `[B, n]`."""
-    hats = jnp.maximum(1 - jnp.abs(t[:, None] - jnp.arange(float(ANCHORS))[None]), 0)
-    return hats @ table
-
-
-def coefficients(params: dict, x: jax.Array, t: jax.Array) -> jax.Array:
-    """Of pictures `[B, H, W, P]` in grey levels, in units of their steps: `[B, h, w, C]`."""
-    return _transformed(params, x) / steps_of(params, t)[:, None, None]
-
-
-def steps_of(params: dict, t: jax.Array) -> jax.Array:
-    """`[B, C]`."""
-    return coarseness(t)[:, None] * jnp.exp(at_anchor(params["gains"], t))
-
-
-def _transformed(params, x):
-    planes = (
-        x - 128
-        if x.shape[-1] == 1
-        else x @ jnp.asarray(YCBCR.T, x.dtype) - jnp.array([128.0, 0, 0])[None, None, None]
-    )
-    matrix = lambda i: params["analysis_luma" if i == 0 else "analysis_chroma"] / SLOW
-    return jnp.concatenate(
-        [analyse(cells_of(planes[..., i], BLOCK), matrix(i)) for i in range(x.shape[-1])], axis=-1
-    )
-
-
-def pictures(params: dict, y: jax.Array, t: jax.Array) -> jax.Array:
-    """Pictures `[B, H, W, P]` in grey levels of coefficients in units of their steps."""
-    y = y * steps_of(params, t)[:, None, None]
-    starts = [0, KEPT[0], KEPT[0] + KEPT[1], KEPT[0] + 2 * KEPT[1]]
-    matrix = lambda i: params["synthesis_luma" if i == 0 else "synthesis_chroma"] / SLOW
-    planes = 1 if y.shape[-1] == KEPT[0] else 3
-    x = jnp.stack(
-        [synthesise(y[..., starts[i] : starts[i + 1]], matrix(i), BLOCK) for i in range(planes)], axis=-1
-    )
-    step = coarseness(t)[:, None, None, None]
-    h = unshuffle(x / step)
-    layers = params["filters"]
-    for i, layer in enumerate(layers):
-        h = convolve(h, layer["kernel"]) + layer["bias"][None, None, None]
-        h = h if i == len(layers) - 1 else jax.nn.relu(h)
-    x = x + shuffle(h) * step
-    return x + 128 if planes == 1 else x @ jnp.asarray(RGB.T, x.dtype) + 128
-
-
-def levels_of(q: jax.Array) -> jax.Array:
-    """What contexts see of coefficients: log2(1 + |q|), in steps of 1/16, and the same with their signs."""
-    magnitude = jnp.round(16 * jnp.log2(1 + jnp.abs(q))) / 16
-    return jnp.concatenate([magnitude, magnitude * jnp.sign(q)], axis=-1)
-
-
-def predicted(params: dict, q: jax.Array, t: jax.Array, order: Layout) -> tuple[jax.Array, jax.Array]:
-    """Location and log2 of the scale of every coefficient, `[B, h, w, C]` each."""
-    levels = levels_of(q)
-    first, second = contexts.masks(order)
-    inputs = contexts.inputs_of(levels, order, jnp)
-    bias = at_anchor(params["hidden_bias"], t)[:, None, None]
-    hidden = jax.nn.relu(inputs @ (params["hidden"] * first) + bias)
-    around = contexts.neighbours_of(levels, jnp)
-    skip = (around * params["around"][:, None, None, None]).sum(axis=0)
-    c = order.channels
-    scale = (
-        hidden @ (params["scale"] * second)
-        + skip[..., :c]
-        + at_anchor(params["scale_bias"], t)[:, None, None]
-    )
-    location = hidden @ (params["location"] * second) + skip[..., c:]
-    return location, scale
-
-
-def rounded(y: jax.Array) -> jax.Array:
-    """To whole numbers, with a dead zone around 0."""
-    return jnp.sign(y) * jnp.floor(jnp.abs(y) + 0.5 - DEADZONE)
-
-
-def probability(y: jax.Array, location: jax.Array, scale: jax.Array, mixture: jax.Array) -> jax.Array:
-    """Of the interval of length 1 around y, under two Laplace distributions; `scale` is log2 of the first's."""
-    share = jax.nn.sigmoid(mixture[0])
-    d = jnp.abs(y - location)
-    parts = []
-    for factor in (1.0, jnp.exp2(mixture[1])):
-        b = jnp.exp2(jnp.clip(scale, -4, 9)) * factor
-        tail = 0.5 * jnp.exp((0.5 - jnp.maximum(d, 0.5)) / b) * (1 - jnp.exp(-1 / b))
-        inner = jnp.minimum(d, 0.5)
-        middle = 1 - 0.5 * (jnp.exp((inner - 0.5) / b) + jnp.exp((-inner - 0.5) / b))
-        parts.append(jnp.where(d >= 0.5, tail, middle))
-    return share * parts[0] + (1 - share) * parts[1] + LEAST
-
-
-def measured(params: dict, x: jax.Array, t: jax.Array, order: Layout, keys: jax.Array):
-    """Bits a pixel `[B]`, squared error `[B]`, and the pictures that are decoded."""
-    y = coefficients(params, x, t)
-    q = jax.lax.stop_gradient(rounded(y))
-    noise = jax.vmap(lambda key: jax.random.uniform(key, y.shape[1:], minval=-0.5, maxval=0.5))(keys)
-    location, scale = predicted(params, q, t, order)
-    bits = -jnp.log2(probability(y + noise, location, scale, params["mixture"])).sum(axis=(1, 2, 3))
-    made = pictures(params, y + jax.lax.stop_gradient(q - y), t)
-    return bits / (x.shape[1] * x.shape[2]), jnp.square(made - x).mean(axis=(1, 2, 3)), made
-
-
-def _start(key, x, order, filters, filter_layers):
-    planes, params = x.shape[-1], {}
-    gains = []
-    for name, kept in zip(("luma", "chroma")[:planes], KEPT, strict=False):
-        a, s = lapped_blocks(BLOCK, 1.25, kept)
-        params[f"analysis_{name}"] = jnp.asarray(by_cells(a, BLOCK) * SLOW, jnp.float32)
-        params[f"synthesis_{name}"] = jnp.asarray(by_cells(s, BLOCK).swapaxes(1, 2) * SLOW, jnp.float32)
-        gains += [-np.log(np.linalg.norm(s, axis=0))] * (1 if name == "luma" else 2)
-    params["gains"] = jnp.asarray(np.tile(np.concatenate(gains), (ANCHORS, 1)), jnp.float32)
-    keys = jax.random.split(jax.random.fold_in(key, 1), filter_layers + 1)
-    f, h, c = len(order.inputs), len(order.hidden), order.channels
-    params["hidden"] = jax.random.normal(keys[-1], (f, h)) * (0.5 / f**0.5)
-    params["hidden_bias"] = jnp.zeros((ANCHORS, h))
-    params["scale"], params["location"] = jnp.zeros((h, c)), jnp.zeros((h, c))
-    params["around"] = jnp.concatenate([jnp.full((4, c), 0.15), jnp.zeros((4, c))], axis=1)
-    params["mixture"] = jnp.array([1.0, 1.0])
-    widths = [4 * planes, *[filters] * (filter_layers - 1), 4 * planes]
-    kernels = nn_kernels(keys, widths)
-    params["filters"] = [{"kernel": k, "bias": jnp.zeros(k.shape[-1])} for k in kernels]
-    params["scale_bias"] = _scales(params, x * 255)
-    return params
-
-
-def nn_kernels(keys, widths):
-    """Of 3x3 convolutions; the last is 0."""
-    pairs = list(itertools.pairwise(widths))
-    made = [
-        jax.random.normal(k, (3, 3, *p)) * (2 / (9 * p[0])) ** 0.5 for k, p in zip(keys, pairs, strict=False)
-    ]
-    return [*made[:-1], 0 * made[-1]]
-
-
-def _scales(params, x):
-    """log2 of the mean magnitude of each channel in a batch, at each anchor, less what neighbours add."""
-    size = lambda t: jnp.abs(coefficients(params, x, jnp.full(len(x), t))).mean(axis=(0, 1, 2))
-    found = jnp.stack([size(float(t)) for t in range(ANCHORS)])
-    return jnp.log2(found + 0.06) - 4 * 0.15 * jnp.log2(1 + found)
