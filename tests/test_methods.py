@@ -178,7 +178,7 @@ CASES = {  # method, its networks if it has any, its arguments
     "mixed_rows": (
         methods.mixed_rows,
         lambda dtype, _: (models.MLPEncoder((12,), dtype=dtype), models.MLPDecoder((4,), (), dtype=dtype)),
-        {"latent_dim": 4, "kind": PIXELS, "rows": SOME_PIXELS},
+        {"latent_dim": 4, "kind": PIXELS, "examples": 40, "rows": SOME_PIXELS},
     ),
     "mult_vae": (methods.mult_vae, MULTINOMIAL, BAGS),
     "mult_vae-tied": (methods.mult_vae, MULTINOMIAL, BAGS | {"tied": True}),
