@@ -43,7 +43,7 @@ ROWS = KIND.prepare(TABLE)
 
 def made(**arguments):
     networks = models.MLPEncoder((32,), "tanh"), models.MLPDecoder((8,), (32,), "tanh")
-    arguments = {"weights": (1.0, 1.0, 1.0), "kind": KIND, "rows": ROWS} | arguments
+    arguments = {"term_weights": (1.0, 1.0, 1.0), "kind": KIND, "rows": ROWS} | arguments
     return methods.mixed_rows(*networks, optax.adam(1e-2), latent_dim=4, examples=400, **arguments)
 
 
@@ -105,8 +105,8 @@ def test_what_is_added_is_measured_in_its_spread_over_training_rows(trained):
     """And tables of numbers alone are scored without the linear model."""
     _, state = trained
     each = []
-    for name, weights in (("network", (1.0, 0.0, 0.0)), ("all", (1.0, 1.0, 1.0))):
-        parts = jax.jit(made(weights=weights).surprise)(state, jnp.asarray(ROWS))
+    for name, term_weights in (("network", (1.0, 0.0, 0.0)), ("all", (1.0, 1.0, 1.0))):
+        parts = jax.jit(made(term_weights=term_weights).surprise)(state, jnp.asarray(ROWS))
         each.append(np.asarray(parts).sum(axis=1))
         assert name == "all" or each[0].std() == pytest.approx(1, rel=1e-2)
     linear = [
@@ -120,12 +120,12 @@ def test_what_is_added_is_measured_in_its_spread_over_training_rows(trained):
     np.testing.assert_allclose(each[1], each[0] + rest + distance, rtol=1e-3, atol=1e-2)
     numbers = fit(TABLE[["amount", "double"]], COLUMNS[::2], missing=True)
     rows = numbers.prepare(TABLE[["amount", "double"]])
-    chosen = [made(kind=numbers, rows=rows, weights=w) for w in ((), (1.0, 0.0, 1.0))]
+    chosen = [made(kind=numbers, rows=rows, term_weights=w) for w in ((), (1.0, 0.0, 1.0))]
     state = jax.jit(chosen[0].init)(KEY, rows[:100])
     np.testing.assert_array_equal(*(jax.jit(m.surprise)(state, rows[:50]) for m in chosen))
-    for weights in ((0.0, 0.0, 0.0), (1.0, 1.0), (1.0, -1.0, 1.0)):
+    for term_weights in ((0.0, 0.0, 0.0), (1.0, 1.0), (1.0, -1.0, 1.0)):
         with pytest.raises(ValueError, match="must be three numbers of at least 0"):
-            made(weights=weights)
+            made(term_weights=term_weights)
 
 
 def less_of(lay, state):

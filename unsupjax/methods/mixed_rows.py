@@ -42,7 +42,7 @@ def mixed_rows(
     level: float = 0.1,
     hidden: float = 0.2,
     trim: float = 0.0,
-    weights: tuple[float, ...] = (),
+    term_weights: tuple[float, ...] = (),
     kind: Any,
     examples: int,
     rows: np.ndarray | None = None,
@@ -72,7 +72,7 @@ def mixed_rows(
         hidden: the probability with which training hides a column, in half of the rows.
         trim: the part of a batch's rows (of a device's share under `pmap`) with the greatest losses that is not learnt
             from, where training rows are contaminated.
-        weights: of the network's surprise, of both linear ones and of the distance; (): 0.25, 1, 1 of tables with
+        term_weights: of the network's surprise, of both linear ones and of the distance; (): 0.25, 1, 1 of tables with
             categories, and 1, 0, 1 of numbers and dates alone, which a network and their nearest rows tell better.
         kind: of the data, a table.
         examples: N, in the training split, of which at most 10,000 are in memory.
@@ -89,10 +89,10 @@ def mixed_rows(
     if not 0 <= hidden < 1 or not 0 <= trim < 1 or level < 0:
         raise ValueError(f"{hidden=} and {trim=} must be in [0, 1), and {level=} at least 0")
     made = mixed.layout(kind)
-    weights = tuple(weights) or ((0.25, 1.0, 1.0) if made.hots else (1.0, 0.0, 1.0))
-    if len(weights) != 3 or min(weights) < 0 or not any(weights):
-        raise ValueError(f"{weights=} must be three numbers of at least 0, and not all 0")
-    network, linear, distance = weights
+    term_weights = tuple(term_weights) or ((0.25, 1.0, 1.0) if made.hots else (1.0, 0.0, 1.0))
+    if len(term_weights) != 3 or min(term_weights) < 0 or not any(term_weights):
+        raise ValueError(f"{term_weights=} must be three numbers of at least 0, and not all 0")
+    network, linear, distance = term_weights
     found, n, columns = mixed.known(made, rows, examples), len(made.numbers), len(made.order)
     outputs = 2 * n + sum(k + 1 for _, k in made.hots)
     any_missing = float(kind.missing)
