@@ -53,7 +53,7 @@ def test_defaults_are_those_of_the_signature():
 
 TEXT = fit_tokens(9, {"type": "chars", "characters": "abc"}, "packed")
 ITEMS = Baskets(9, tuple("abcdefghijkl"))
-SERIES = Windows(8, ("a", "b"), (0.0, 0.0), (1.0, 1.0))
+SERIES = Windows(16, ("a", "b"), (0.0, 0.0), (1.0, 1.0))
 SLOW_TO_BUILD = ("gan_cifar10_r3gan",)
 
 

@@ -86,6 +86,7 @@ ALLOWED = {  # room -> the rooms that it may import
     "model": {"arrays", "data", "errors", "evaluate", "methods", "parallel", "run"},
     "commands": {
         "arrays",
+        "cluster",
         "config",
         "data",
         "errors",

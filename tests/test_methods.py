@@ -170,11 +170,16 @@ CASES = {  # method, its networks if it has any, its arguments
     ),
     "linear_forecast": (methods.linear_forecast, None, {"shape": (8, 8), "examples": 40}),
     "masked_patches": (methods.masked_patches, PATCHES, {}),
+    "masked_patches-windows": (
+        methods.masked_patches,
+        lambda dtype, _: (models.PatchAutoencoder((8, 8), 3, 16, 1, 2, 2.0, 8, 1, dtype=dtype),),
+        {"share": 0.5, "normalised": False},
+    ),
     "masked_tokens": (methods.masked_tokens, WORDS, {"share": 0.3}),
     "mixed_rows": (
         methods.mixed_rows,
         lambda dtype, _: (models.MLPEncoder((12,), dtype=dtype), models.MLPDecoder((4,), (), dtype=dtype)),
-        {"latent_dim": 4, "kind": PIXELS, "rows": SOME_PIXELS},
+        {"latent_dim": 4, "kind": PIXELS, "examples": 40, "rows": SOME_PIXELS},
     ),
     "mult_vae": (methods.mult_vae, MULTINOMIAL, BAGS),
     "mult_vae-tied": (methods.mult_vae, MULTINOMIAL, BAGS | {"tied": True}),
@@ -291,7 +296,7 @@ class Hashed:
             return np.where(pixels > 0.6, np.arange(1, 65), 0).astype(np.int32)
         if CASES[case][0] is methods.codec:  # whose blocks are of 16 x 16 pixels
             return self.value.repeat(2, axis=2).repeat(2, axis=3)
-        if CASES[case][0] in WINDOW_METHODS:
+        if CASES[case][0] in WINDOW_METHODS or case == "masked_patches-windows":
             return self.value[..., 0]
         if CASES[case][0] is methods.mixed_rows:
             return self.value.reshape(STEPS, BATCH, 64)

@@ -150,6 +150,7 @@ def test_rows_from_standard_input(runs, tmp_path, monkeypatch, capsys):
         (text_of(values).replace("time,a,b", "time,a,c"), "the channel 'b' is missing"),
         (text_of(values[:3]) + "2024-01-02,1,hot\n", r"row 3 (from 0), column 'b' holds 'hot'"),
         (text_of(values[:3]) + "2024-01-02,1\n", "row 3 (from 0) has 2 fields"),
+        (text_of(values[:3]) + "2024-01-02,1e300,1\n", r"row 3 (from 0), column 'a' holds '1e300'"),
     ):
         assert message in live(monkeypatch, capsys, content, run)
 

@@ -58,12 +58,27 @@ def test_batch_statistics_are_refused_by_name():
         coder(Normed(), MLPDecoder((6,), ()), 3).init(KEY, X)
 
 
-@pytest.mark.parametrize("shape", [(8, 8, 1), (28, 28, 1), (9, 7, 3)])
+@pytest.mark.parametrize("shape", [(8, 8, 1), (28, 28, 1), (9, 7, 3), (13, 2)])
 def test_convolutional_networks_mirror_any_size(shape):
     x = np.zeros((2, *shape), np.float32)
     networks = coder(ConvEncoder((8, 16)), ConvDecoder(shape, (16, 8)), 3)
     params = jax.eval_shape(networks.init, KEY, x)
     assert jax.eval_shape(networks.decode, params, jnp.zeros((2, 3))).shape == x.shape
+
+
+def test_convolutions_of_windows_are_those_of_a_loop():
+    x = np.random.default_rng(0).normal(size=(2, 5, 3)).astype(np.float32)
+    params = ConvEncoder((8,), "identity").init(KEY, x)
+    kernel = np.asarray(params["params"]["Conv_0"]["kernel"])  # [3, 3, 8]
+    assert kernel.shape == (3, 3, 8)
+    padded = np.pad(x, ((0, 0), (1, 1), (0, 0)))
+    y = np.stack([np.einsum("btc,tcd->bd", padded[:, t : t + 3], kernel) for t in (0, 2, 4)], axis=1)
+    flat = y.reshape(2, -1)  # a group of all 8 channels
+    expected = (flat - flat.mean(1, keepdims=True)) / flat.std(1, keepdims=True)
+    np.testing.assert_allclose(ConvEncoder((8,), "identity").apply(params, x), expected, atol=1e-4)
+    for network, given in ((ConvEncoder(), x[:, :, 0]), (ConvDecoder((5,)), np.zeros((2, 4)))):
+        with pytest.raises(ValueError, match=r"images .* or windows"):
+            network.init(KEY, given)
 
 
 def test_examples_do_not_mix():

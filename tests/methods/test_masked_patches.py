@@ -18,7 +18,18 @@ def test_patches_are_those_of_a_loop():
     for b, row, column in ((0, 0, 0), (2, 1, 2), (5, 0, 1)):
         expected = X[b, 4 * row : 4 * row + 4, 4 * column : 4 * column + 4]
         np.testing.assert_array_equal(patches[b, 3 * row + column].reshape(4, 4, 3), expected)
-    for x, size, message in ((X, 5, "do not tile"), (X[0], 4, "are of pictures"), (X, 0, "do not tile")):
+    windows = X[:, :, 0]  # of 8 steps, 3 channels
+    assert patched(windows, 3).shape == (6, 3, 9)
+    np.testing.assert_array_equal(patched(windows, 3)[2, 0].reshape(3, 3), windows[2][np.array([0, 0, 1])])
+    np.testing.assert_array_equal(patched(windows, 3)[2, 2].reshape(3, 3), windows[2, 5:])
+    for size in (1, 3, 4, 8):
+        np.testing.assert_array_equal(joined(patched(windows, size), size, (8, 3)), windows)
+    for x, size, message in (
+        (X, 5, "do not tile"),
+        (X[0, 0], 4, "are of pictures"),
+        (X, 0, "do not tile"),
+        (windows, 9, "none of windows of 8"),
+    ):
         with pytest.raises(ValueError, match=message):
             patched(x, size)
 
@@ -126,6 +137,41 @@ def test_filling_is_what_training_minimises():
     _, metrics = jax.jit(method.step)(state, X)
     hidden, filled, _ = jax.jit(method.fill)(state, jax.random.fold_in(state.key, 0), X)
     assert metrics["loss"] == pytest.approx(float(jnp.square(X - filled).sum() / hidden.sum()), rel=1e-4)
+
+
+class Filling:
+    """A network that predicts of every patch the sum of those shown, and keeps where these stand."""
+
+    patch_size = 3
+
+    def __init__(self):
+        self.shown = []
+
+    def init(self, key, patches, index):
+        return {"params": {"w": jnp.zeros(())}}
+
+    def apply(self, variables, patches, index):
+        self.shown.append(np.asarray(index[0]))
+        return jnp.broadcast_to(patches.sum(axis=1, keepdims=True), (len(patches), 3, 9))
+
+
+@pytest.mark.parametrize("share, passes", [(0.4, 3), (0.9, 2)])
+def test_a_step_is_as_strange_as_its_patch_when_hidden(share, passes):
+    windows, spy = np.asarray(X[:, :, 0]), Filling()
+    method = methods.masked_patches(spy, optax.sgd(1.0), share=share, normalised=False)
+    state = method.init(jax.random.key(1), jnp.asarray(windows))
+    found = np.asarray(method.surprise(state, jnp.asarray(windows)))
+    assert found.shape == windows.shape and len(spy.shown) == passes
+    patches = np.concatenate([windows[:, :1], windows], axis=1).reshape(6, 3, 9)
+    expected, times = np.zeros_like(patches), np.zeros(3, int)
+    for shown in spy.shown:
+        for p in set(range(3)) - set(shown.tolist()):
+            expected[:, p] = (patches[:, shown].sum(axis=1) - patches[:, p]) ** 2
+            times[p] += 1
+    np.testing.assert_array_equal(times, 1, "each is hidden once")
+    np.testing.assert_allclose(found, expected.reshape(6, 9, 3)[:, 1:], rtol=1e-5, atol=1e-6)
+    with pytest.raises(ValueError, match="an example is one patch"):
+        method.surprise(state, jnp.asarray(windows[:, :3]))
 
 
 def test_patches_joined_are_the_picture():

@@ -43,9 +43,8 @@ ROWS = KIND.prepare(TABLE)
 
 def made(**arguments):
     networks = models.MLPEncoder((32,), "tanh"), models.MLPDecoder((8,), (32,), "tanh")
-    return methods.mixed_rows(
-        *networks, optax.adam(1e-2), latent_dim=4, network_weight=1.0, kind=KIND, rows=ROWS, **arguments
-    )
+    arguments = {"term_weights": (1.0, 1.0, 1.0), "kind": KIND, "rows": ROWS} | arguments
+    return methods.mixed_rows(*networks, optax.adam(1e-2), latent_dim=4, examples=400, **arguments)
 
 
 @pytest.fixture(scope="module")
@@ -55,11 +54,11 @@ def trained():
     for i in range(200):
         state, metrics = step(state, ROWS[(np.arange(100) + 100 * i) % 400])
     assert np.isfinite(metrics["loss"])
-    return method, state
+    return method, jax.jit(method.finish)(state)
 
 
 def test_what_the_network_sees_and_the_linear_model():
-    lay, known = mixed.layout(KIND), mixed.known(mixed.layout(KIND), ROWS)()
+    lay, known = mixed.layout(KIND), mixed.known(mixed.layout(KIND), ROWS, 400)()
     y = np.asarray(mixed.seen(lay, known, jnp.asarray(ROWS)), np.float64)
     a = TABLE["amount"]
     np.testing.assert_allclose(y[:, 0], (a - a.mean()) / a.std(), atol=1e-4)
@@ -82,6 +81,55 @@ def test_what_the_network_sees_and_the_linear_model():
     variance, axes = np.linalg.eigh(z.T @ z / len(z))
     total = np.log1p(np.square(z @ axes) / (variance.clip(0) + 1e-2)).sum(axis=1)
     np.testing.assert_allclose(white.sum(axis=1), total, rtol=1e-2, atol=1e-2)
+
+
+def test_a_row_is_as_far_as_the_nearest_other_row():
+    lay, known = mixed.layout(KIND), mixed.known(mixed.layout(KIND), ROWS, 400)()
+    y = np.asarray(mixed.seen(lay, known, jnp.asarray(ROWS)), np.float64)
+    inside = np.linalg.norm(y[:, None] - y[None], axis=2)
+    np.fill_diagonal(inside, np.inf)
+    fresh = np.asarray(mixed.seen(lay, known, jnp.asarray(KIND.prepare(drawn(60, seed=5)))), np.float64)
+    outside = np.linalg.norm(fresh[:, None] - y[None], axis=2)
+    apart = jax.jit(lambda less: mixed.apart(lay, known, less))
+    for given, table in ((y, inside), (fresh, outside)):
+        found = np.asarray(apart(jnp.asarray(given - y.mean(axis=0), jnp.float32)))
+        assert found.shape == (len(given), 4)
+        np.testing.assert_allclose(found.sum(axis=1), table.min(axis=1), atol=2e-3)
+    differs = np.square(fresh - y[outside.argmin(axis=1)])
+    share = np.stack([differs[:, at].sum(axis=1) for at in mixed.blocks(lay)], axis=1)
+    np.testing.assert_allclose(found, share / outside.min(axis=1, keepdims=True), atol=5e-3)
+    assert known.usual[2] == pytest.approx(inside.min(axis=1).std(), rel=1e-3)
+
+
+def test_what_is_added_is_measured_in_its_spread_over_training_rows(trained):
+    """And tables of numbers alone are scored without the linear model."""
+    _, state = trained
+    each = []
+    for name, term_weights in (("network", (1.0, 0.0, 0.0)), ("all", (1.0, 1.0, 1.0))):
+        parts = jax.jit(made(term_weights=term_weights).surprise)(state, jnp.asarray(ROWS))
+        each.append(np.asarray(parts).sum(axis=1))
+        assert name == "all" or each[0].std() == pytest.approx(1, rel=1e-2)
+    linear = [
+        f(lay := mixed.layout(KIND), state.known, less_of(lay, state))
+        for f in (mixed.conditional, mixed.whitened)
+    ]
+    rest = sum(np.asarray(p).sum(axis=1) / u for p, u in zip(linear, state.known.usual, strict=False))
+    distance = (
+        np.asarray(mixed.apart(lay, state.known, less_of(lay, state))).sum(axis=1) / state.known.usual[2]
+    )
+    np.testing.assert_allclose(each[1], each[0] + rest + distance, rtol=1e-3, atol=1e-2)
+    numbers = fit(TABLE[["amount", "double"]], COLUMNS[::2], missing=True)
+    rows = numbers.prepare(TABLE[["amount", "double"]])
+    chosen = [made(kind=numbers, rows=rows, term_weights=w) for w in ((), (1.0, 0.0, 1.0))]
+    state = jax.jit(chosen[0].init)(KEY, rows[:100])
+    np.testing.assert_array_equal(*(jax.jit(m.surprise)(state, rows[:50]) for m in chosen))
+    for term_weights in ((0.0, 0.0, 0.0), (1.0, 1.0), (1.0, -1.0, 1.0)):
+        with pytest.raises(ValueError, match="must be three numbers of at least 0"):
+            made(term_weights=term_weights)
+
+
+def less_of(lay, state):
+    return mixed.seen(lay, state.known, jnp.asarray(ROWS)) - state.known.mean[None]
 
 
 def test_a_broken_dependence_is_found_in_its_cells(trained):

@@ -22,6 +22,7 @@ from unsupjax.series.thresholds import alarms, threshold
 
 USUAL = "tail:0.0001"
 _READ = 2**16  # bytes of standard input, at most, that are scored together
+_MOST = float(np.finfo(np.float32).max)  # as files of series are read
 _SAVE = 2**16  # rows between two saves of a stream's state
 
 
@@ -223,8 +224,8 @@ def _numbers(rows: list[list[str]], names: list[str], places: list[int], start: 
         values = np.array(
             [[_number(row[p], names[p], start + i) for p in places] for i, row in enumerate(rows)]
         )
-    if np.isinf(values).any():
-        i, c = (int(a[0]) for a in np.isinf(values).nonzero())
+    if (beyond := np.abs(values) > _MOST).any():
+        i, c = (int(a[0]) for a in beyond.nonzero())
         _number(rows[i][places[c]], names[places[c]], start + i)
     return values
 
@@ -236,7 +237,7 @@ def _number(text: str, name: str, row: int) -> float:
         value = float(text)
     except ValueError:
         value = np.inf
-    if np.isinf(value):
+    if abs(value) > _MOST:
         raise UserError(
             f"standard input: row {row} (from 0), column {name!r} holds {text!r}, which is no finite number"
         )

@@ -25,11 +25,9 @@ from unsupjax.data.skipped import Skipped
 from unsupjax.data.source import SOURCES, form_of, options_of, source_of
 from unsupjax.data.sources import columnar, folder, frames, ratings, tar
 from unsupjax.data.sources.bow import TABLES, open_bow
-from unsupjax.data.sources.plant import open_plant
-from unsupjax.data.sources.series import read_series
 from unsupjax.data.sources.text import open_column
 from unsupjax.data.splits import Split
-from unsupjax.data.windowed import Windowed, cut
+from unsupjax.data.windowed import READERS, Windowed, cut
 from unsupjax.errors import UserError, nearest
 
 ALL = "all"  # of the columns, kept
@@ -227,13 +225,11 @@ def open_series(text: str, options: Mapping[str, Any]) -> list[Series]:
     """
     text = f"series:{text}" if os.path.exists(text) else text
     form, path = form_of(source_of(text))
-    if form == "plant":
-        return [open_plant()]
-    if form != "series":
+    if form not in READERS:
         raise UserError(f"{text} is to be series, for a model of these: series:FILE or series:FOLDER")
     names = ("time_column", "label_column", "header", "delimiter", "timezone")
     how = {name: options[name] for name in names} | {"leave_out": tuple(options["leave_out"])}
-    return read_series(text, path, **how, lenient=True)
+    return READERS[form](text, path, **how)
 
 
 def _of_baskets(

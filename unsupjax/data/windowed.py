@@ -1,5 +1,7 @@
 """Series as windows: the part of time that is trained on, and all of it."""
 
+import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -57,6 +59,12 @@ def open_series(
 def open_simulated(source: str, path: str, *, window: int, stride: int) -> Windowed:
     """The simulated plant, in windows of 64 steps where nothing else is said."""
     return Windowed([open_plant()], window or _SHORT, stride, "", 0, str(TRAINED), "")
+
+
+READERS: dict[str, Callable[..., list[Series]]] = {  # of series as they are, for a model that is trained
+    "plant": lambda source, path, **how: [open_plant()],
+    "series": functools.partial(read_series, lenient=True),
+}
 
 
 def cut(

@@ -3,6 +3,7 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from unsupjax.methods.base import Filled, Method, State, Wants, init_state, update
@@ -20,8 +21,10 @@ def masked_patches(
 ) -> Method:
     """Minimises the squared error of hidden patches, predicted from the others; the encoder sees those alone.
 
-    Of each picture the same number of patches is hidden, others at every step. `encode` is the mean of the tokens of
-    all patches. `fill` predicts hidden patches in units of the input: with normalised targets it multiplies by the
+    Of each picture or window of time the same number of patches is hidden, others at every step. `encode` is the mean
+    of the tokens of all patches. `surprise` `[B, ...]`, of the shape of an example, is the squared error of every entry
+    where its patch is hidden: under two or more fixed masks, that hide at most that share and together every patch
+    once. `fill` predicts hidden patches in units of the input: with normalised targets it multiplies by the
     true standard deviation of a patch and adds its true mean, as the figures of the paper do, and `told` is that mean.
 
     Args:
@@ -32,7 +35,7 @@ def masked_patches(
         axis_name: the mapped device axis under `pmap` or `shard_map`.
 
     Raises:
-        ValueError: a share that is none.
+        ValueError: a share that is none; at the first step, examples of a single patch.
 
     Source: He et al., "Masked autoencoders are scalable vision learners", CVPR 2022.
     """
@@ -41,10 +44,17 @@ def masked_patches(
     apply = lambda params, *args, **kw: network.apply({"params": params}, *args, **kw)
     patches_of = lambda x: patched(x, network.patch_size)
 
+    def shown_of(total):
+        if total < 2:
+            raise ValueError(
+                "an example is one patch, and nothing is left to predict it from; take smaller ones"
+            )
+        return min(max(round(total * (1 - share)), 1), total - 1)
+
     def hide(keys, patches):
         """Patches that are shown `[B, K, D]`, their places `[B, K]`, and 1 for each that is hidden `[B, P]`."""
         total = patches.shape[1]
-        count = min(max(round(total * (1 - share)), 1), total - 1)
+        count = shown_of(total)
         index = jax.vmap(lambda key: jnp.argsort(jax.random.uniform(key, (total,)))[:count])(keys)
         is_hidden = jax.vmap(lambda i: jnp.ones(total).at[i].set(0.0))(index)
         return jnp.take_along_axis(patches, index[..., None], axis=1), index, is_hidden
@@ -78,6 +88,22 @@ def masked_patches(
         index = jnp.broadcast_to(jnp.arange(patches.shape[1])[None], patches.shape[:2])
         return apply(state.params, patches, index, method="encode").mean(1)
 
+    def surprise(state: State, x: jax.Array):
+        patches = patches_of(x)
+        total = patches.shape[1]
+        several = max(-(-total // (total - shown_of(total))), 2)
+        error = jnp.zeros(x.shape)
+        for hidden in np.array_split(np.random.default_rng(0).permutation(total), min(several, total)):
+            mask = np.isin(np.arange(total), hidden)
+            index = jnp.broadcast_to(jnp.arange(total)[~mask][None], (len(x), total - len(hidden)))
+            predicted = apply(state.params, patches[:, ~mask], index)
+            if normalised:
+                mean, deviation = scale(patches)
+                predicted = predicted * deviation + mean
+            squares = jnp.where(mask[None, :, None], jnp.square(predicted - patches), 0)
+            error = error + joined(squares, network.patch_size, x.shape[1:])
+        return error
+
     def fill(state: State, key: jax.Array, x: jax.Array):
         patches = patches_of(x)
         shown, index, is_hidden = hide(example_keys(key, len(x), None), patches)
@@ -89,4 +115,6 @@ def masked_patches(
         filled = whole(jnp.where(hidden, predicted, patches))
         return Filled(whole(hidden), filled, whole(mean) if normalised else None)
 
-    return Method(init, step, encode, fill=fill, wants=Wants(kinds=("images", "arrays")))
+    return Method(
+        init, step, encode, fill=fill, surprise=surprise, wants=Wants(kinds=("images", "windows", "arrays"))
+    )

@@ -1,4 +1,4 @@
-"""Rows of mixed columns: how surprising each cell is, by a network and by a linear model."""
+"""Rows of mixed columns: how surprising each cell is, by a network, a linear model and the nearest rows."""
 
 from typing import Any, NamedTuple
 
@@ -22,7 +22,7 @@ class MixedRowsState(NamedTuple):
         step, key: as of every method.
         params, opt_state: of the network.
         known: of the training rows; arrays of JAX.
-        usual: the mean over rows of the network's surprise and of its square, moving means over steps, `[2]`.
+        usual: the standard deviation of the network's surprise over the training rows in memory; 1 before `finish`.
     """
 
     step: jax.Array
@@ -42,14 +42,14 @@ def mixed_rows(
     level: float = 0.1,
     hidden: float = 0.2,
     trim: float = 0.0,
-    network_weight: float = 0.25,
-    linear_weight: float = 1.0,
+    term_weights: tuple[float, ...] = (),
     kind: Any,
+    examples: int,
     rows: np.ndarray | None = None,
     axis_name: str | None = None,
     dtype: jnp.dtype | None = None,
 ) -> Method:
-    r"""How surprising each column of a row is given the others, in nats, by three models that are added.
+    r"""How surprising each column of a row is given the others, by four models that are added.
 
     A denoising autoencoder with a likelihood a column: of a number, standardised (of one with heavy tails
     :math:`\mathrm{sign}(v) \ln(1 + |v|)`), a Gaussian of variance 1, of a category a categorical one (1 % of it
@@ -57,7 +57,8 @@ def mixed_rows(
     a number and :math:`-\ln p` of a category. In every other row of training, columns are hidden with a probability, so
     that it can tell them from the others. Beside it stand a Gaussian's conditional surprises
     (`parts.mixed.conditional`), a predictor of each column from all others in closed form, and those of its principal
-    components (`whitened`). Each sum is measured in its deviation over training rows, so that none drowns the others.
+    components (`whitened`), and the distance to the nearest training row (`apart`). Each sum is measured in its
+    standard deviation over training rows, so that none drowns the others.
 
     A category that training had not is none of the known ones: an entry of its own that is never 1 in training.
 
@@ -71,9 +72,10 @@ def mixed_rows(
         hidden: the probability with which training hides a column, in half of the rows.
         trim: the part of a batch's rows (of a device's share under `pmap`) with the greatest losses that is not learnt
             from, where training rows are contaminated.
-        network_weight, linear_weight: of the network's surprise, and of both others. Of tables of numbers alone the
-            network by itself (linear_weight=0.0) is often better.
+        term_weights: of the network's surprise, of both linear ones and of the distance; (): 0.25, 1, 1 of tables with
+            categories, and 1, 0, 1 of numbers and dates alone, which a network and their nearest rows tell better.
         kind: of the data, a table.
+        examples: N, in the training split, of which at most 10,000 are in memory.
         rows: the training split as it is stored. Only training needs it.
         axis_name: the mapped device axis under `pmap` or `shard_map`.
         dtype: compute dtype of the code and the last layer; the modules carry their own.
@@ -86,10 +88,12 @@ def mixed_rows(
     """
     if not 0 <= hidden < 1 or not 0 <= trim < 1 or level < 0:
         raise ValueError(f"{hidden=} and {trim=} must be in [0, 1), and {level=} at least 0")
-    if min(network_weight, linear_weight) < 0 or not network_weight + linear_weight:
-        raise ValueError(f"{network_weight=} and {linear_weight=} must be at least 0 and not both 0")
     made = mixed.layout(kind)
-    found, n, columns = mixed.known(made, rows), len(made.numbers), len(made.order)
+    term_weights = tuple(term_weights) or ((0.25, 1.0, 1.0) if made.hots else (1.0, 0.0, 1.0))
+    if len(term_weights) != 3 or min(term_weights) < 0 or not any(term_weights):
+        raise ValueError(f"{term_weights=} must be three numbers of at least 0, and not all 0")
+    network, linear, distance = term_weights
+    found, n, columns = mixed.known(made, rows, examples), len(made.numbers), len(made.order)
     outputs = 2 * n + sum(k + 1 for _, k in made.hots)
     any_missing = float(kind.missing)
     layers = {
@@ -136,7 +140,7 @@ def mixed_rows(
             params[name] = variables.get("params", {})
             h = jnp.zeros(jax.eval_shape(layer.apply, variables, h).shape)
         zero = jnp.zeros((), jnp.int32)
-        return MixedRowsState(zero, key, params, tx.init(params), known, jnp.array([0.0, 1.0]))
+        return MixedRowsState(zero, key, params, tx.init(params), known, jnp.ones(()))
 
     def step(state: MixedRowsState, x: jax.Array):
         y = look(state.known, x)
@@ -154,29 +158,27 @@ def mixed_rows(
             each = strange.sum(axis=1)
             kept = each <= jnp.quantile(each, 1 - trim) if trim else jnp.ones(len(x), bool)
             value = jnp.where(kept, each, 0).sum() / jnp.maximum(kept.sum(), 1)
-            return value, {"surprise": each.mean(), "square": jnp.square(each).mean()}
+            return value, {"surprise": each.mean()}
 
         value, metrics, params, opt_state = update(loss, state.params, state.opt_state, tx, axis_name)
-        kept = jnp.minimum(0.99, state.step / (state.step + 1.0))
-        moments = jnp.stack([metrics["surprise"], metrics.pop("square")])
-        usual = kept * state.usual + (1 - kept) * moments
-        state = state._replace(step=state.step + 1, params=params, opt_state=opt_state, usual=usual)
+        state = state._replace(step=state.step + 1, params=params, opt_state=opt_state)
         return state, {"loss": value} | metrics
 
     def of_network(state, y):
-        mean, square = state.usual
-        spread = jnp.sqrt(jnp.maximum(square - jnp.square(mean), 1e-6))
-        return nats(predict(state.params, y, jnp.zeros((len(y), columns))), y) / spread
+        return nats(predict(state.params, y, jnp.zeros((len(y), columns))), y)
+
+    def finish(state: MixedRowsState):
+        each = of_network(state, state.known.memory + state.known.mean[None]).sum(axis=1)
+        return state._replace(usual=jnp.maximum(each.std(), 1e-3))
 
     def surprise(state: MixedRowsState, x: jax.Array):
         known, y = state.known, look(state.known, x)
-        parts = jnp.zeros((len(x), columns))
-        if network_weight:
-            parts = parts + network_weight * of_network(state, y)
-        if linear_weight:
-            less = y - known.mean[None]
-            for i, model in enumerate((mixed.conditional, mixed.whitened)):
-                parts = parts + linear_weight * model(made, known, less) / known.usual[i]
+        less = y - known.mean[None]
+        parts = network / state.usual * of_network(state, y) if network else jnp.zeros((len(x), columns))
+        models = (mixed.conditional, linear), (mixed.whitened, linear), (mixed.apart, distance)
+        for (model, weight), usual in zip(models, known.usual, strict=True):
+            if weight:
+                parts = parts + weight * model(made, known, less) / usual
         return parts[:, made.order]
 
     def encode(state: MixedRowsState, x: jax.Array):
@@ -200,6 +202,5 @@ def mixed_rows(
             at += k + 1
         return x
 
-    return Method(
-        init, step, encode, surprise=surprise, impute=impute, wants=Wants(kinds=("table",), missing=True)
-    )
+    wants = Wants(kinds=("table",), missing=True)
+    return Method(init, step, encode, finish=finish, surprise=surprise, impute=impute, wants=wants)

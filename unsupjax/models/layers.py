@@ -55,11 +55,21 @@ def require_images(x: jax.Array, name: str) -> None:
 def patched(x: jax.Array, size: int) -> jax.Array:
     """Pictures `[B, H, W, C]` as rows of patches `[B, H W / size^2, size^2 C]`, row by row.
 
+    Windows of time `[B, W, C]` are rows of so many steps `[B, ceil(W / size), size C]`; what is missing for whole ones
+    is their first step, repeated in front.
+
     Raises:
-        ValueError: no pictures, or patches that do not tile them.
+        ValueError: neither, or patches that do not tile pictures.
     """
+    if x.ndim == 3 and 0 < size <= x.shape[1]:
+        x = jnp.pad(x, ((0, 0), (-x.shape[1] % size, 0), (0, 0)), mode="edge")
+        return x.reshape(len(x), -1, size * x.shape[2])
+    if x.ndim == 3:
+        raise ValueError(f"patches of {size} steps are none of windows of {x.shape[1]}")
     if x.ndim != 4:
-        raise ValueError(f"patches are of pictures [B, H, W, C], and got shape {x.shape}")
+        raise ValueError(
+            f"patches are of pictures [B, H, W, C] or of windows [B, W, C], and got shape {x.shape}"
+        )
     batch, height, width, channels = x.shape
     if size < 1 or height % size or width % size:
         raise ValueError(f"patches of side {size} do not tile images of {height} x {width}")
@@ -67,8 +77,11 @@ def patched(x: jax.Array, size: int) -> jax.Array:
     return x.reshape(batch, (height // size) * (width // size), size * size * channels)
 
 
-def joined(patches: jax.Array, size: int, shape: tuple[int, int, int]) -> jax.Array:
-    """Pictures `[B, H, W, C]` of the shape (H, W, C) from their patches: the inverse of `patched`."""
+def joined(patches: jax.Array, size: int, shape: tuple[int, ...]) -> jax.Array:
+    """Pictures `[B, H, W, C]` of the shape (H, W, C) from their patches, or windows: the inverse of `patched`."""
+    if len(shape) == 2:
+        steps, channels = shape
+        return patches.reshape(len(patches), -1, channels)[:, -steps:]
     height, width, channels = shape
     x = patches.reshape(-1, height // size, width // size, size, size, channels)
     return x.swapaxes(2, 3).reshape(-1, *shape)

@@ -1,4 +1,4 @@
-"""Transformers over some of the patches of a picture."""
+"""Transformers over some of the patches of a picture, or of a window of time."""
 
 import flax.linen as nn
 import jax
@@ -12,8 +12,8 @@ class PatchAutoencoder(nn.Module):
     """An encoder that sees some patches, and a lighter decoder that predicts all of them.
 
     Attributes:
-        shape: (H, W, C) of a picture.
-        patch_size: side of a patch; it divides H and W.
+        shape: (H, W, C) of a picture, or (W, C) of a window.
+        patch_size: side of a patch; it divides H and W. Of a window its steps; see `models.layers.patched`.
         width: features of a token of the encoder; a multiple of 4, as `decoder_width`.
         depth: blocks of the encoder.
         heads: attention heads of both; they divide both widths.
@@ -27,7 +27,7 @@ class PatchAutoencoder(nn.Module):
     Source: He et al., "Masked autoencoders are scalable vision learners", CVPR 2022.
     """
 
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
     patch_size: int = 4
     width: int = 128
     depth: int = 4
@@ -41,13 +41,13 @@ class PatchAutoencoder(nn.Module):
 
     def setup(self):
         """The layers."""
-        height, width, channels = self.shape
-        rows, columns = height // self.patch_size, width // self.patch_size
+        *sides, channels = self.shape
+        rows, columns = [1, *(-(-side // self.patch_size) for side in sides)][-2:]
         self.places = sincos_positions(rows, columns, self.width)
         self.decoder_places = sincos_positions(rows, columns, self.decoder_width)
         dense = lambda n: nn.Dense(n, dtype=self.dtype, kernel_init=XAVIER)
         self.embed, self.narrow = dense(self.width), dense(self.decoder_width)
-        self.output = dense(self.patch_size**2 * channels)
+        self.output = dense(self.patch_size ** len(sides) * channels)
         self.hidden = self.param("hidden", nn.initializers.normal(0.02), (self.decoder_width,))
         self.blocks = [self._block(self.width, f"block{i}") for i in range(self.depth)]
         self.decoder_blocks = [

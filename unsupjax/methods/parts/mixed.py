@@ -1,4 +1,5 @@
-"""Rows of numbers, dates and categories as a network of likelihoods sees them, and a linear model of their columns."""
+"""Rows of numbers, dates and categories as a network of likelihoods sees them, a linear model of their columns, and
+distances to the nearest of them."""
 
 import functools
 from collections.abc import Callable
@@ -8,8 +9,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from unsupjax.methods.parts.subspace import to_others
+from unsupjax.numerics.nearest import lowest
+
 _EPS = 1e-2  # of a standardised variance
 _FIT = 20_000  # rows that the linear model is fitted to, evenly spaced
+_MEMORY = 10_000  # rows that others are compared with, evenly spaced, and
+_NUMBERS = 2**24  # their entries, at most
+_QUERIES = 2_000  # of them, that tell what a usual distance is
+_SAME = 1e-4  # the greatest difference of an entry of a row from itself, by rounding
 _LEAST = 1e-6
 _BOUND = 50.0
 _HEAVY = 10.0  # deviations from the mean, beyond which a training value makes a column one of heavy tails
@@ -80,7 +88,9 @@ class Known(NamedTuple):
         deviation: of each, 1 for one that is constant, `[E]`.
         precision: the inverse of their covariance, shrunk, `[E, E]`.
         axes, variance: principal components of the entries in deviations, `[E, E]`, `[E]`.
-        usual: the standard deviations over training rows of the two sums of surprises, `[2]`.
+        memory: seen entries of training rows, less their mean, `[M, E]`.
+        usual: the standard deviations over training rows of the two sums of surprises, and of the distance to the
+            nearest other row, `[3]`.
     """
 
     heavy: np.ndarray
@@ -91,6 +101,7 @@ class Known(NamedTuple):
     precision: np.ndarray
     axes: np.ndarray
     variance: np.ndarray
+    memory: np.ndarray
     usual: np.ndarray
 
 
@@ -119,9 +130,10 @@ def seen(made: Layout, known: Any, x: Any, np: Any = jnp) -> Any:
     return np.concatenate(parts, axis=1)
 
 
-def known(made: Layout, rows: np.ndarray | None) -> Callable[[], Known]:
-    """`() -> Known`, found on the host at the first call; zeros of the same shapes without rows."""
+def known(made: Layout, rows: np.ndarray | None, examples: int) -> Callable[[], Known]:
+    """`() -> Known` of that many training rows, found on the host at the first call; zeros alike without rows."""
     n, e = len(made.numbers), made.width
+    kept = min(_MEMORY, examples, max(_NUMBERS // e, 2))
 
     @functools.cache
     def found() -> Known:
@@ -136,7 +148,8 @@ def known(made: Layout, rows: np.ndarray | None) -> Callable[[], Known]:
                 zeros(e, e),
                 zeros(e, e),
                 zeros(e),
-                zeros(2),
+                zeros(kept, e),
+                zeros(3),
             )
             return Known(*shapes)
         some = np.asarray(rows[np.unique(np.linspace(0, len(rows) - 1, _FIT).astype(np.int64))], np.float32)
@@ -149,7 +162,7 @@ def known(made: Layout, rows: np.ndarray | None) -> Callable[[], Known]:
         centre = np.where(there, v, 0).sum(axis=0) / count
         scale = np.sqrt(np.where(there, (v - centre) ** 2, 0).sum(axis=0) / count)
         scale = np.where(scale > _LEAST * np.maximum(np.abs(centre), 1), scale, 1.0)
-        first = Known(heavy, centre, scale, *[None] * 6)
+        first = Known(heavy, centre, scale, *[None] * 7)
         y = seen(made, first, some, np).astype(np.float64)
         mean, deviation = y.mean(axis=0), y.std(axis=0)
         deviation = np.where(deviation > 1e-9, deviation, 1.0)
@@ -157,11 +170,25 @@ def known(made: Layout, rows: np.ndarray | None) -> Callable[[], Known]:
         precision = np.linalg.inv(y.T @ y / len(y) + _EPS * np.eye(e))
         z = y / deviation
         variance, axes = np.linalg.eigh(z.T @ z / len(z))
-        raw = heavy, centre, scale, mean, deviation, precision, axes, variance.clip(0) + _EPS, zeros(2) + 1
+        memory = y[(np.arange(kept) * (len(y) / kept)).astype(np.int64)]
+        raw = (
+            heavy,
+            centre,
+            scale,
+            mean,
+            deviation,
+            precision,
+            axes,
+            variance.clip(0) + _EPS,
+            memory,
+            zeros(3),
+        )
         result = Known(*(np.asarray(a, np.float32) for a in raw))
         with jax.ensure_compile_time_eval():  # it may be asked for while a function is traced
             y = jnp.asarray(y, jnp.float32)
             sums = [np.asarray(f(made, result, y)).sum(axis=1).std() for f in (conditional, whitened)]
+        some = memory[np.unique(np.linspace(0, kept - 1, _QUERIES).astype(np.int64))]
+        sums.append(np.concatenate([to_others(q, memory, 1) for q in np.array_split(some, 10)]).std())
         return result._replace(usual=np.maximum(np.array(sums, np.float32), _LEAST))
 
     return found
@@ -194,6 +221,28 @@ def whitened(made: Layout, known: Known, y: jax.Array) -> jax.Array:
     total = jnp.maximum(squares @ loads, 1e-12)
     entries = squares * ((nats / total) @ loads.T)
     return jnp.stack([entries[:, at].sum(axis=1) for at in blocks(made)], axis=1)
+
+
+def apart(made: Layout, known: Known, y: jax.Array) -> jax.Array:
+    """The distance to the nearest row of the memory, `[B, J]`, divided over columns by their shares of its square.
+
+    A row that is in the memory is compared with the others there.
+    """
+    memory = jnp.asarray(known.memory)
+    half = 0.5 * jnp.sum(jnp.square(memory), axis=1)
+    values = half[:, None] - jnp.matmul(memory, y.T, precision="highest")
+    first, _ = lowest(values)
+    itself = jnp.abs(y - memory[first]).max(axis=1) < _SAME
+
+    def others():
+        place = jnp.arange(len(memory))[:, None]
+        second, _ = lowest(jnp.where(itself[None] & (place == first[None]), jnp.inf, values))
+        return second
+
+    nearest = jax.lax.cond(jnp.any(itself), others, lambda: first)
+    squares = jnp.square(y - memory[nearest])
+    parts = jnp.stack([squares[:, at].sum(axis=1) for at in blocks(made)], axis=1)
+    return parts / jnp.sqrt(jnp.maximum(parts.sum(axis=1, keepdims=True), 1e-12))
 
 
 def blocks(made: Layout) -> list[np.ndarray]:

@@ -67,7 +67,7 @@ def known(
         made = Known(memory, *(np.asarray(p, np.float32) for p in parts), zeros(2))
         queries = memory[np.unique(np.linspace(0, kept - 1, _QUERIES).astype(np.int64))]
         first = np.concatenate(
-            [_nearest(queries[i : i + _BLOCK], memory, radius) for i in range(0, len(queries), _BLOCK)]
+            [to_others(queries[i : i + _BLOCK], memory, radius) for i in range(0, len(queries), _BLOCK)]
         )
         usual = [np.quantile(d, _USUAL) for d in (first, _beyond(queries, made))]
         return made._replace(usual=np.maximum(np.array(usual, np.float32), 1e-6))
@@ -88,8 +88,8 @@ def _components(x: np.ndarray, share: float, most: int) -> tuple:
     return centre, kept, scale, noise
 
 
-def _nearest(q: np.ndarray, memory: np.ndarray, radius: int) -> np.ndarray:
-    """The distance of windows of the memory to the nearest others."""
+def to_others(q: np.ndarray, memory: np.ndarray, radius: int) -> np.ndarray:
+    """The distance of rows q of a memory to the nearest of its others, but those within less than `radius` places."""
     squares = np.square(memory).sum(axis=1)
     d = squares - 2 * q @ memory.T
     first = d.argmin(axis=1)
