@@ -17,7 +17,7 @@ from unsupjax.parallel.mesh import axis_name
 
 def _arguments(section: ml_collections.ConfigDict) -> dict:
     """What the factory that a section names is passed."""
-    return {k: v for k, v in section.to_dict().items() if k != "name" and k not in Start._fields}
+    return {k: v for k, v in section.to_dict().items() if k != "name"}
 
 
 def _schedule(config: ml_collections.ConfigDict, total_steps: int, section: str) -> optax.Schedule:
@@ -109,10 +109,9 @@ def build(
     def made(section, factories, **parts):
         factory = factories[config[section].name]
         asked = inspect.signature(factory).parameters
+        own = {k: v for k, v in _arguments(config[section]).items() if k in asked or k not in Start._fields}
         try:
-            return factory(
-                **{k: v for k, v in (facts | parts).items() if k in asked}, **_arguments(config[section])
-            )
+            return factory(**{k: v for k, v in (facts | parts).items() if k in asked}, **own)
         except ValueError as error:
             raise UserError(f"config.{section}.name={config[section].name!r}: {error}") from error
 
