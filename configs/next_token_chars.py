@@ -19,7 +19,6 @@ def get_config():
         network={"name": "transformer", "width": 128, "depth": 4, "heads": 4},
         optimizer={"name": "muon", "learning_rate": 3e-3, "iterations": 3},
         schedule={"name": "linear", "warmup": 0.02},
-        train={"batch_size": 24, "steps": 1000, "log_every": 100},
-        cpu_devices=0,
+        train={"batch_size": 24, "steps": 1200, "log_every": 100},
         evaluate={"run": ("next_token",), "figures": ()},
     )

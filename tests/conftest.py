@@ -25,6 +25,9 @@ import jax
 import pytest
 
 from unsupjax.parallel.hardware import memory
+from unsupjax.parallel.heap import keep_freed_memory
+
+keep_freed_memory()
 
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 8)

@@ -49,7 +49,6 @@ def unsup(capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(processes, "leave", lambda message: (_ for _ in ()).throw(SystemExit(message)))
     monkeypatch.setattr(hardware, "keep_compiled", lambda: None)
-    monkeypatch.setattr(hardware, "keep_memory_flat", lambda: None)
 
     def run(*arguments):
         try:

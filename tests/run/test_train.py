@@ -35,7 +35,6 @@ def refused(monkeypatch, tmp_path):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "tfds"))
     monkeypatch.setattr(processes, "leave", sys.exit)
     monkeypatch.setattr(hardware, "keep_compiled", lambda: None)
-    monkeypatch.setattr(hardware, "keep_memory_flat", lambda: None)
 
     def run(*arguments):
         with pytest.raises(SystemExit) as caught:

@@ -62,7 +62,9 @@ def _run(name: str, argv: list[str]) -> None:
 
     from unsupjax.errors import UserError
     from unsupjax.parallel import processes
+    from unsupjax.parallel.heap import keep_freed_memory
 
+    keep_freed_memory()
     logging.set_verbosity(logging.ERROR)  # orbax tells of every file that it reads and writes
     try:
         importlib.import_module(f"unsupjax.commands.{COMMANDS[name][0]}").run(name, argv)

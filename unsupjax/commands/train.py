@@ -22,11 +22,10 @@ def run(name: str, argv: list[str]) -> None:
     from jax.errors import JaxRuntimeError
 
     from unsupjax.parallel import processes
-    from unsupjax.parallel.hardware import keep_compiled, keep_memory_flat
+    from unsupjax.parallel.hardware import keep_compiled
     from unsupjax.run.loop import Diverged
 
     keep_compiled()
-    keep_memory_flat()
     try:
         _train(argv)
     except (UserError, Diverged) as error:

@@ -1,7 +1,6 @@
 """What the devices can do and how full they are; the cache of compiled programs."""
 
 import contextlib
-import ctypes
 import functools
 import importlib.metadata
 import os
@@ -55,7 +54,6 @@ BANDWIDTHS = {  # published memory bandwidths in bytes/s, of the same devices
     "NVIDIA H200": 4.8e12,
     "NVIDIA B200": 8.0e12,
 }
-M_ARENA_MAX = -8  # of glibc's malloc.h
 CPU_FLOPS = 3e10  # of a core: no promise, but of the right order, and the same at every start
 
 
@@ -136,13 +134,6 @@ def versions() -> dict[str, str]:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # a checkout that is not installed
             found[package] = importlib.metadata.version(package)
     return found | {"devices": f"{jax.device_count()} {jax.devices()[0].device_kind}"}
-
-
-def keep_memory_flat() -> None:
-    """Has glibc serve all threads from two heaps: with one for each of the many short-lived threads that write
-    checkpoints, a long run's memory creeps up by fragments. To be called before there are threads."""
-    with contextlib.suppress(OSError, AttributeError, TypeError):  # another C library, or Windows
-        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)
 
 
 def divide_cpu(devices: int, batch_size: int) -> None:

@@ -20,6 +20,7 @@ from unsupjax.errors import UserError
 from unsupjax.evaluate import CALIBRATION, calibration, summary
 from unsupjax.parallel import hardware
 from unsupjax.parallel.hardware import divide_cpu, memory, peak_flops
+from unsupjax.parallel.heap import keep_freed_memory
 from unsupjax.parallel.mesh import everywhere, local, place_batch
 from unsupjax.parallel.processes import Votes, is_primary, say, together
 from unsupjax.run import experiment as experiments
@@ -66,6 +67,7 @@ def fit(
         loop.Diverged: the loss or the parameters are not finite; the last good checkpoint is left.
     """
     folder = pathlib.Path(folder)
+    keep_freed_memory()
     with together():
         planned = plans.resolve(config)
         divide_cpu(planned.cpu_devices, planned.train.batch_size)
