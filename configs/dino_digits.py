@@ -1,0 +1,21 @@
+"""DINO on scikit-learn's 8 x 8 digits, with a small convolutional encoder.
+
+python train.py --config=configs/dino_digits.py
+"""
+
+from unsupjax.config import experiment
+
+
+def get_config():
+    """The experiment."""
+    return experiment(
+        data={"source": "digits"},
+        method={"name": "dino", "prototypes": 256, "local_count": 0},
+        encoder={"name": "cnn", "features": (32, 64, 128)},
+        projector={"name": "mlp", "features": (128, 64)},
+        augment={"name": "glyphs", "area": (0.8, 1.0), "noise": 0.05},
+        optimizer={"name": "adamw", "learning_rate": 2e-3, "weight_decay": 1e-4},
+        schedule={"name": "cosine", "warmup": 0.05},
+        train={"batch_size": 256, "epochs": 100.0},
+        evaluate={"run": ("knn_baselines", "linear_probe", "rank_me"), "figures": ("views", "tsne")},
+    )
