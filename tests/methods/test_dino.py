@@ -164,7 +164,8 @@ def test_each_collapse_is_said_in_plain_words():
 
 def test_with_too_warm_a_teacher_it_collapses_and_says_so():
     """Section 5.3 of the paper: centring alone ends at all prototypes alike."""
-    method = make(tx=optax.adam(1e-2), teacher_temperature=2.0, first_teacher_temperature=2.0, momentum=0.5)
+    warm = {"teacher_temperature": 4.0, "first_teacher_temperature": 4.0, "student_temperature": 0.5}
+    method = make(tx=optax.adam(3e-2), momentum=0.5, **warm)
     state, step = jax.jit(method.init)(jax.random.key(0), X), jax.jit(method.step)
     for _ in range(60):
         state, metrics = step(state, X)
