@@ -2,6 +2,9 @@
 
     python train.py --config=configs/dino_digits.py
 
+Trained on three quarters of the training digits and judged on the rest (422 steps, seed 0): kNN (k = 10) 96.7 %, an
+untrained encoder 94.7 %, the pixels 97.2 %. On the test digits it has not been run.
+
 Optimizer, views and length are those of `simclr_digits.py`, the temperatures those of the paper; none was tuned. Local
 views (`--config.method.local_count=4 --config.method.local_area="(0.3, 0.7)"`, with `--config.method.local_size=6` of
 fewer pixels) are left out: of 8 x 8 pixels there is little to cut.
