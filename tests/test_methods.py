@@ -85,6 +85,11 @@ CASES = {  # method, its networks if it has any, its arguments
         contrastive((16, 8), (16, 8)),
         {"augment": views, "total_steps": 6, "momentum": 0.9},
     ),
+    "dino": (
+        methods.dino,
+        contrastive((16, 8)),
+        {"augment": views, "total_steps": 6, "momentum": 0.9, "prototypes": 12, "local_count": 2},
+    ),
     "moco": (methods.moco, contrastive((16, 8)), MOCO),
     "moco-split": (
         methods.moco,

@@ -18,6 +18,7 @@ RUNS = {  # method, its modules after the encoder, its arguments
     "moco": (methods.moco, (HEAD,), {"queue_size": 512, "momentum": 0.95, "temperature": 0.3}),
     "moco_v3": (methods.moco_v3, (HEAD, HEAD), {"total_steps": STEPS, "momentum": 0.95}),
     "byol": (methods.byol, (HEAD, HEAD), {"total_steps": STEPS, "momentum": 0.95}),
+    "dino": (methods.dino, (HEAD,), {"total_steps": STEPS, "momentum": 0.95, "prototypes": 128}),
     "simsiam": (methods.simsiam, (models.ProjectionHead((64, 32), last_norm=True), HEAD), {}),
     "barlow_twins": (methods.barlow_twins, (HEAD,), {"weight": 0.02}),
     "vicreg": (methods.vicreg, (HEAD,), {}),

@@ -15,6 +15,8 @@ from unsupjax.losses.contrastive import info_nce as info_nce
 from unsupjax.losses.contrastive import moco as moco
 from unsupjax.losses.contrastive import nt_xent as nt_xent
 from unsupjax.losses.contrastive import nt_xent_accuracy as nt_xent_accuracy
+from unsupjax.losses.distillation import dino as dino
+from unsupjax.losses.distillation import dino_targets as dino_targets
 from unsupjax.losses.penalties import check_independent as check_independent
 from unsupjax.losses.penalties import gradient_norm2 as gradient_norm2
 from unsupjax.losses.penalties import wgan_gp as wgan_gp

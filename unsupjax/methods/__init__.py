@@ -13,6 +13,7 @@ from unsupjax.methods.dec import dec as dec
 from unsupjax.methods.denoiser import denoiser as denoiser
 from unsupjax.methods.denoising import denoising as denoising
 from unsupjax.methods.desom import desom as desom
+from unsupjax.methods.dino import dino as dino
 from unsupjax.methods.ease import ease as ease
 from unsupjax.methods.ease_vae import ease_vae as ease_vae
 from unsupjax.methods.embedded_topics import embedded_topics as embedded_topics
@@ -56,6 +57,7 @@ METHODS = {
     "denoiser": denoiser,
     "denoising": denoising,
     "desom": desom,
+    "dino": dino,
     "ease": ease,
     "ease_vae": ease_vae,
     "embedded_topics": embedded_topics,

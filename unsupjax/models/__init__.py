@@ -22,6 +22,7 @@ from unsupjax.models.gan.sngan import SNGANGenerator as SNGANGenerator
 from unsupjax.models.gan.spectral import SpectralConv as SpectralConv
 from unsupjax.models.gan.spectral import SpectralDense as SpectralDense
 from unsupjax.models.heads import ProjectionHead as ProjectionHead
+from unsupjax.models.heads import Prototypes as Prototypes
 from unsupjax.models.mlp import MLPDecoder as MLPDecoder
 from unsupjax.models.mlp import MLPEncoder as MLPEncoder
 from unsupjax.models.patches import PatchAutoencoder as PatchAutoencoder

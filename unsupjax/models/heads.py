@@ -25,6 +25,7 @@ class ProjectionHead(nn.Module):
     | SimSiam, projector | (2048, 2048, 2048) | yes | yes |
     | SimSiam, predictor | (512, 2048) | yes | no |
     | Barlow Twins, VICReg | (8192, 8192, 8192) | yes | no |
+    | DINO, before its prototypes | (2048, 2048, 256) | for convolutions | no |
 
     Attributes:
         features: widths of the layers.
@@ -56,3 +57,24 @@ class ProjectionHead(nn.Module):
             if i < len(self.features):
                 x = nn.relu(batch_norm(train, **norm)(x) if self.batch_norm else x)
         return batch_norm(train, affine=False, **norm)(x) if self.last_norm else x
+
+
+class Prototypes(nn.Module):
+    """Cosines of inputs with each of `count` directions that are learnt, `[B, D] -> [B, count]`, float32.
+
+    A dense layer without bias, its weights normalised with a gain of 1 that is not learnt, of inputs of unit length.
+
+    Attributes:
+        count: K, directions.
+
+    Source: Salimans and Kingma, "Weight normalization", NeurIPS 2016; Caron et al., "Emerging properties in
+    self-supervised vision transformers", ICCV 2021.
+    """
+
+    count: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        x = x.astype(jnp.float32)
+        length = jnp.sqrt(jnp.maximum(jnp.square(x).sum(axis=-1, keepdims=True), 1e-24))
+        return nn.WeightNorm(nn.Dense(self.count, use_bias=False), use_scale=False)(x / length)

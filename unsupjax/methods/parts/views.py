@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from unsupjax import losses
-from unsupjax.augment import InBatch
+from unsupjax.augment import InBatch, random_resized_crop
 from unsupjax.parallel.collectives import all_gather, example_keys, pmean
 
 _SAMPLE = 1024  # examples whose pairs give the uniformity
@@ -29,6 +29,36 @@ def two_views(
     if isinstance(augment, InBatch):
         return jax.vmap(augment.two_views, in_axes=(0, 0, None))(keys, x, all_gather(x, axis_name))
     return jax.vmap(augment)(keys, x)
+
+
+def local_views(
+    augment: Callable,
+    key: jax.Array,
+    x: jax.Array,
+    count: int,
+    area: tuple[float, float],
+    size: tuple[int, int],
+    axis_name: str | None,
+) -> jax.Array:
+    """Small parts of further views of each example, resampled to `size`: `[B, count, *size, C]`.
+
+    Args:
+        augment: `(key, example) -> (x1, x2)`, each of which gives as many of the views, as far as that goes.
+        key: of the step.
+        x: this device's images, `[B, H, W, C]`.
+        count: of an example.
+        area: lowest and highest share of a view that a part covers.
+        size: height and width.
+        axis_name: the mapped device axis.
+    """
+
+    def parts(key, image):
+        view_key, crop_key = jax.random.split(key)
+        pairs = jax.vmap(augment, (0, None))(jax.random.split(view_key, (count + 1) // 2), image)
+        crop = lambda key, view: random_resized_crop(key, view, size, area=area)
+        return jax.vmap(crop)(jax.random.split(crop_key, count), jnp.concatenate(pairs)[:count])
+
+    return jax.vmap(parts)(example_keys(key, x.shape[0], axis_name), x)
 
 
 def health(z1: jax.Array, z2: jax.Array, axis_name: str | None) -> dict[str, jax.Array]:
