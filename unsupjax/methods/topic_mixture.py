@@ -24,7 +24,7 @@ class TopicMixtureState(NamedTuple):
         counts: the model: how often each topic is expected to have each word, float32 `[K, V]`.
         part: the same over the examples of this epoch so far, under `counts`.
         nll, words: in nats and words, the sums over the examples of this epoch so far.
-        before: nats a word of the last whole epoch; inf before.
+        before: nats a word of the last whole epoch; the greatest float32 before, as no part of a state may be infinite.
         converged: for good.
         epoch, seen: the epoch of the next example, and its position within it.
     """
@@ -101,7 +101,7 @@ def topic_mixture(
         clusters = first.init(key, batch)
         zero, none, false = jnp.zeros((), jnp.int32), jnp.zeros(()), jnp.array(False)
         counts = jnp.zeros_like(clusters.counts)
-        model = (counts, jnp.copy(counts), none, none, jnp.full((), jnp.inf), false)
+        model = (counts, jnp.copy(counts), none, none, jnp.full((), jnp.finfo(jnp.float32).max), false)
         return TopicMixtureState(zero, key, clusters, false, *model, zero, zero)
 
     def log_words(counts):
