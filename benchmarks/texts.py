@@ -32,7 +32,7 @@ _CONTRAST_OF_PAIRS = (
     *("--config.optimizer.learning_rate=3e-4", "--config.train.steps=300"),
 )
 
-_MIXTURE = ("--config.method.restarts=10", "--config.train.steps=4000")  # fewer, where it has converged
+_MIXTURE = ("--config.train.steps=4000",)  # fewer, where it has converged
 
 
 def learnt(folder: str, texts: list[str], method: str, seed: int, settings: list[str], **judged) -> dict:
