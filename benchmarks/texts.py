@@ -1,12 +1,12 @@
 """Vectors of texts: groups of short texts that clusters find, and pairs that people rated; several seeds.
 
-    python -m benchmarks.texts clusters ag_news_8000.tsv search_snippets.tsv
+    python -m benchmarks.texts clusters ag_news_8000.tsv search_snippets.tsv --methods=word_means,topic_mixture
     python -m benchmarks.texts pairs stsb_dev.tsv stsb_test.tsv
 
 `clusters` takes files of a text and a label a line, a tab between: vectors are learnt of all texts without labels, and
-k-means of as many clusters as labels (the best of ten starts) divides them. Accuracy is that of the best assignment of
-clusters to labels. `pairs` takes files of how alike, a text and another, and learns of the texts of all files. All
-other arguments are settings of the config, `embed_text`.
+k-means of as many clusters as labels (the best of ten starts) divides them; `topic_mixture` divides them itself.
+Accuracy is that of the best assignment of clusters to labels. `pairs` takes files of how alike, a text and another, and
+learns of the texts of all files. All other arguments are settings of the config, `embed_text`.
 """
 
 import argparse
@@ -32,6 +32,8 @@ _CONTRAST_OF_PAIRS = (
     *("--config.optimizer.learning_rate=3e-4", "--config.train.steps=300"),
 )
 
+_MIXTURE = ("--config.train.steps=4000",)  # fewer, where it has converged
+
 
 def learnt(folder: str, texts: list[str], method: str, seed: int, settings: list[str], **judged) -> dict:
     """Trains on the texts in a folder of its own; what its judge found."""
@@ -43,7 +45,7 @@ def learnt(folder: str, texts: list[str], method: str, seed: int, settings: list
         f"--config.evaluate.run={tuple(judged)}",
         *settings,
     ]
-    if method == "word_means":  # which has no optimizer
+    if method in ("word_means", "topic_mixture"):  # which have no optimizer
         given = [line for line in given if not line.startswith(("--config.optimizer", "--config.schedule"))]
     given.insert(0, f"--config.method.name={method}")
     given += [f"--config.evaluate.{name}.path={path}" for name, path in judged.items()]
@@ -56,9 +58,13 @@ def clusters(file: str, method: str, seed: int, settings: list[str]) -> dict[str
     texts, names = [row[0] for row in rows], sorted({row[1] for row in rows})
     y = np.array([names.index(row[1]) for row in rows])
     with tempfile.TemporaryDirectory() as folder:
+        if method == "topic_mixture":
+            settings = [f"--config.method.topics={len(names)}", *_MIXTURE, *settings]
         learnt(folder, texts, method, seed, settings)
-        z = unsupjax.load(f"{folder}/run").encode(texts)
-    found = KMeans(len(names), n_init=10, random_state=seed).fit_predict(z)
+        model = unsupjax.load(f"{folder}/run")
+        found = model.assign(texts) if method == "topic_mixture" else model.encode(texts)
+    if method != "topic_mixture":
+        found = KMeans(len(names), n_init=10, random_state=seed).fit_predict(found)
     measures = {
         "accuracy": scores.hungarian_accuracy,
         "nmi": scores.normalized_mutual_information,
@@ -81,9 +87,10 @@ def main() -> None:
     parser.add_argument("what", choices=("clusters", "pairs"))
     parser.add_argument("files", nargs="+")
     parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--methods", default="word_means,word_contrast", help="of clusters topic_mixture too")
     options, settings = parser.parse_known_args()
     for file in options.files:
-        for method in ("word_means", "word_contrast"):
+        for method in options.methods.split(","):
             found = []
             for seed in map(int, options.seeds.split(",")):
                 if options.what == "clusters":

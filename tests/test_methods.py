@@ -223,6 +223,11 @@ CASES = {  # method, its networks if it has any, its arguments
         None,
         {"topics": 3, "dimensions": 6, "restarts": 2, "examples": 24, "kind": BASKETS, "rows": SOME_ROWS},
     ),
+    "topic_mixture": (
+        methods.topic_mixture,
+        None,
+        {"topics": 3, "dimensions": 6, "restarts": 2, "examples": 24, "kind": BASKETS, "rows": SOME_ROWS},
+    ),
     "word_contrast": (
         methods.word_contrast,
         lambda *_: (),
@@ -233,7 +238,7 @@ CASES = {  # method, its networks if it has any, its arguments
     "vae-bernoulli": (methods.vae, DEEP, {"latent_dim": 4}),
     "vae-gaussian": (methods.vae, DEEP, {"latent_dim": 4, "likelihood": "gaussian", "beta": 0.5}),
 }
-TOPIC_METHODS = (methods.embedded_topics, methods.prodlda, methods.topic_clusters)
+TOPIC_METHODS = (methods.embedded_topics, methods.prodlda, methods.topic_clusters, methods.topic_mixture)
 BAG_METHODS = (
     *(methods.ease, methods.ease_vae, methods.mult_vae, methods.word_contrast, methods.word_means),
     *TOPIC_METHODS,

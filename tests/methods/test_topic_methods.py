@@ -145,3 +145,51 @@ def test_arguments_of_neural_topics_out_of_range_are_refused(wrong):
         methods.embedded_topics(
             models.MLPEncoder((4,)), optax.sgd(1), temperature=0.0, kind=KIND, vocabulary=V
         )
+
+
+def test_the_mixture_is_that_of_a_loop_over_documents(texts):
+    rows, y = texts
+    rows = np.where(
+        (np.arange(L)[None] < 1) | (np.arange(N)[:, None] % 4 > 0), rows, 0
+    )  # a word alone tells little
+    facts = {"topics": 3, "words": 4, "candidates": 8, "dimensions": 5, "kind": KIND, "examples": N}
+    method = methods.topic_mixture(**facts, rows=rows)
+    state, step = jax.jit(method.init)(jax.random.key(0), rows), jax.jit(method.step)
+    for _ in range(20):
+        state, _ = step(state, rows)
+        if state.begun:
+            break
+    assert state.begun and not state.converged and np.isfinite(state.before)  # a checkpoint of inf is refused
+    bags = np.stack([np.bincount(row, minlength=V + 1)[1:] for row in rows])
+    counts = np.asarray(state.counts, float)
+    for _ in range(2):
+        said = (counts + 1) / (counts.sum(axis=1, keepdims=True) + V)
+        likely = np.array([[np.prod(said[k] ** bag) / 3 for k in range(3)] for bag in bags])
+        shares = likely / likely.sum(axis=1, keepdims=True)
+        np.testing.assert_allclose(method.encode(state, rows), shares, atol=1e-4)
+        counts = shares.T @ bags
+        state, metrics = step(state, rows)
+        np.testing.assert_allclose(state.counts, counts, atol=1e-2)
+        assert metrics["loss"] == pytest.approx(-np.log(likely.sum(axis=1)).sum() / bags.sum(), rel=1e-5)
+    for _ in range(20):
+        state, metrics = step(state, rows)
+    assert metrics["converged"] == 1 and state.step < 60
+    long = (rows > 0).all(axis=1)
+    assert purity(y[long], np.asarray(method.assign(state, rows))[long]) == 1
+    tops = np.argsort(-np.asarray(method.topics(state)), axis=1)[:, :4] // 9
+    assert (tops == tops[:, :1]).all() and len(np.unique(tops)) == 3
+
+
+def test_a_mixture_counts_each_text_once_where_batches_lie_across_epochs(texts):
+    rows, _ = texts
+    facts = {"topics": 3, "dimensions": 5, "kind": KIND, "examples": N, "rows": rows}
+    method = methods.topic_mixture(**facts)
+    state, step = jax.jit(method.init)(jax.random.key(0), rows[:32]), jax.jit(method.step)
+    assert (
+        float(method.finish(step(state, rows[:32])[0]).counts.sum()) == 32 * L
+    )  # of the batch that there was
+    for i in range(30):
+        state, _ = step(state, np.take(rows, np.arange(32) + 32 * i, axis=0, mode="wrap"))
+    assert state.begun and float(state.counts.sum()) == pytest.approx((N - 1) * L, rel=1e-5)
+    with pytest.raises(ValueError, match="smoothing=0"):
+        methods.topic_mixture(**facts, smoothing=0)

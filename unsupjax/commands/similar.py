@@ -70,7 +70,8 @@ def _texts(model: Model, options: argparse.Namespace) -> None:
     if not texts:
         raise UserError(f"{stream.name} holds no texts")
     found = np.concatenate([*codes, model.encode([options.item])])
-    if not found[-1].any():
+    bare = getattr(model.kind, "words", "") and not model.kind.rows([options.item]).lengths[0]
+    if bare or not found[-1].any():
         raise UserError(
             f"{options.item!r} has no word that the model knows; {closest(options.item, model.kind.names)}"
         )

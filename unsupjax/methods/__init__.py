@@ -40,6 +40,7 @@ from unsupjax.methods.sparse import sparse as sparse
 from unsupjax.methods.table_gan import UPDATES as _OF_TABLE_GAN
 from unsupjax.methods.table_gan import table_gan as table_gan
 from unsupjax.methods.topic_clusters import topic_clusters as topic_clusters
+from unsupjax.methods.topic_mixture import topic_mixture as topic_mixture
 from unsupjax.methods.tsdae import tsdae as tsdae
 from unsupjax.methods.vae import vae as vae
 from unsupjax.methods.vicreg import vicreg as vicreg
@@ -82,6 +83,7 @@ METHODS = {
     "sparse": sparse,
     "table_gan": table_gan,
     "topic_clusters": topic_clusters,
+    "topic_mixture": topic_mixture,
     "tsdae": tsdae,
     "vae": vae,
     "vicreg": vicreg,
