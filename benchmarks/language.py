@@ -40,10 +40,10 @@ def split(path):
 class Ours:
     """`next_token` with our parts, ten steps a call."""
 
-    def __init__(self, rows, size, batch=64, steps=420, seed=0, tx=None):
+    def __init__(self, rows, size, batch=24, steps=1200, seed=0, tx=None):
         network = models.Transformer(size, CONTEXT + 1, WIDTH, DEPTH, HEADS)
         schedule = optimizers.linear(3e-3, steps, warmup=0.02)
-        method = methods.next_token(network, tx or optimizers.muon(schedule))
+        method = methods.next_token(network, tx or optimizers.muon(schedule, iterations=3))
         self._mesh = make_mesh()
         self._rows, self._batch, self._order = rows, batch, np.random.default_rng(seed)
         self.step_count, self.steps, self._queue = 0, steps, np.zeros(0, int)
@@ -241,13 +241,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("text")
     parser.add_argument("--seconds", type=float, default=200.0, help="CPU seconds of training, of each")
-    parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--steps", type=int, default=420, help="of ours, over which its learning rate falls")
+    parser.add_argument("--batch", type=int, default=24)
+    parser.add_argument("--steps", type=int, default=1200, help="of ours, over which its learning rate falls")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="", help="ours or nanoGPT")
     parser.add_argument("--out", default="")
     parser.add_argument("--speed", action="store_true")
-    parser.add_argument("--devices", type=int, default=2, help="into which the CPU is divided")
+    parser.add_argument("--devices", type=int, default=1, help="into which the CPU is divided")
     options = parser.parse_args()
     jax.config.update("jax_num_cpu_devices", options.devices)
     train, test, stream, size = split(options.text)

@@ -44,12 +44,12 @@ def table(spec: dict, records: dict) -> str:
 
 
 def shown(values: list[float | None]) -> str:
-    """Mean and standard deviation, three digits of the mean; nothing where a run has no such number."""
+    """Mean and standard deviation, four digits of the mean; nothing where a run has no such number."""
     found = [v for v in values if v is not None]
     if not found:
         return ""
     mean = statistics.mean(found)
-    places = max(1, 2 - math.floor(math.log10(abs(mean) or 1)))
+    places = max(1, 3 - math.floor(math.log10(abs(mean) or 1)))
     spread = f" ± {statistics.stdev(found):.{places}f}" if len(found) > 1 else ""
     return f"{mean:.{places}f}{spread}"
 

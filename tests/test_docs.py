@@ -59,11 +59,11 @@ def test_tables_of_results_are_those_of_the_runs():
             )
 
 
-def test_means_are_shown_with_three_digits_and_their_deviation():
+def test_means_are_shown_with_four_digits_and_their_deviation():
     made = _script("make_results")
-    assert made.shown([0.98333, 0.97777]) == "0.981 ± 0.004" and made.shown([None, 95.72]) == "95.7"
-    assert made.shown([-99.87, -100.13]) == "-100.0 ± 0.2" and made.shown([5.0312]) == "5.03"
-    assert made.shown([0.00587]) == "0.00587" and made.shown([None]) == ""
+    assert made.shown([0.98333, 0.97777]) == "0.9805 ± 0.0039" and made.shown([None, 95.721]) == "95.72"
+    assert made.shown([-99.87, -100.13]) == "-100.0 ± 0.2" and made.shown([5.0312]) == "5.031"
+    assert made.shown([0.005872]) == "0.005872" and made.shown([None]) == ""
 
 
 def test_the_readme_is_short_and_its_figures_are_there():

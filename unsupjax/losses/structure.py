@@ -1,6 +1,7 @@
 """Structural similarity of pictures, of arrays of numpy or of jax: judges measure it, and codecs learn by it."""
 
 import math
+from typing import Any
 
 SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # weights of MS-SSIM, the finest first
 _SIGMA, _RADIUS = 1.5, 5  # the window: a Gaussian of 11 taps
@@ -53,7 +54,7 @@ def ms_ssim(x, y, data_range: float = 1.0):
     """
     _check(x, y)
     weights = SCALES[: sum(min(x.shape[-3:-1]) >> i > 2 * _RADIUS for i in range(len(SCALES)))]
-    product = 1.0
+    product: Any = 1.0
     for i, weight in enumerate(weights):
         whole, contrast = _similarities(x, y, data_range)
         found = (whole if i == len(weights) - 1 else contrast).mean(axis=(-3, -2))
