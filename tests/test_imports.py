@@ -2,6 +2,7 @@
 
 import ast
 import pathlib
+import sys
 
 import pytest
 
@@ -201,3 +202,9 @@ def test_the_machinery_names_no_method_source_kind_or_judge(path):
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
     assert not strings & NAMES.keys() - set(Method._fields) - MAY_NAME.get(path.name, set())
+
+
+def test_no_benchmark_hides_a_module_of_pythons():
+    """Beside a script that is run lies what it imports: jax asks for `compression`, which is Python's from 3.14 on."""
+    names = {path.stem for path in (ROOT.parent / "benchmarks").glob("*.py")} - {"__init__"}
+    assert not names & (sys.stdlib_module_names | {"compression"})

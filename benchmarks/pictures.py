@@ -1,6 +1,6 @@
 """Time to compress and to decompress a megapixel, beside WebP and AVIF in the same run.
 
-    python -m benchmarks.compression RUN PICTURE [--quality=32]
+    python -m benchmarks.pictures RUN PICTURE [--quality=32]
 
 The picture is tiled to 1024 x 1024. Peers are written by Pillow at the quality whose size is nearest. Seconds are of
 this process's CPU, all threads together, the best of three.
