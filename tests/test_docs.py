@@ -61,7 +61,7 @@ def test_tables_of_results_are_those_of_the_runs():
 
 def test_means_are_shown_with_four_digits_and_their_deviation():
     made = _script("make_results")
-    assert made.shown([0.98333, 0.97777]) == "0.9805 ± 0.0039" and made.shown([None, 95.721]) == "95.72"
+    assert made.shown([0.98333, 0.97777]) == "0.9806 ± 0.0039" and made.shown([None, 95.721]) == "95.72"
     assert made.shown([-99.87, -100.13]) == "-100.0 ± 0.2" and made.shown([5.0312]) == "5.031"
     assert made.shown([0.005872]) == "0.005872" and made.shown([None]) == ""
 

@@ -47,7 +47,7 @@ def test_a_run_reports_and_draws_what_it_predicts_and_what_its_labels_are_worth(
 
 def test_a_model_fills_pictures_in_and_so_does_the_command(trained, tmp_path):
     model, x = unsupjax.load(trained[0]), open_source("digits").test.x[:40]
-    assert {"encode", "fill"} == set(model.abilities)
+    assert {"encode", "fill", "score"} == set(model.abilities)
     filled = model.fill(x)
     assert filled.shape == x.shape and filled.dtype == np.uint8
     same = (filled == x).reshape(40, 4, 2, 4, 2).all((2, 4)).sum((1, 2))

@@ -31,25 +31,27 @@ def key_encoder(networks: Stack, statistics: str, groups: int, axis_name: str | 
     if groups < 1:
         raise ValueError(f"key_groups={groups} must be at least 1")
 
-    def in_groups(params: Any, stats: Any, x: jax.Array):
+    def divided(x: jax.Array) -> jax.Array:
         devices = device_count(axis_name)
         if groups % devices:
             raise ValueError(f"key_groups={groups} is no multiple of the {devices} devices")
-        parts = x.reshape(groups // devices, -1, *x.shape[1:])
+        return x.reshape(groups // devices, -1, *x.shape[1:])
+
+    def in_groups(params: Any, stats: Any, x: jax.Array):
+        parts = divided(x)
         keys, moved = jax.vmap(networks.local, in_axes=(None, None, 0))(params, stats, parts)
         moved = pmean(jax.tree.map(lambda s: s.mean(axis=0), moved), axis_name)
         return keys.reshape(x.shape[0], -1), moved
 
     def shuffled(params: Any, stats: Any, x: jax.Array, key: jax.Array):
-        own = groups // device_count(axis_name)
-        parts = x.reshape(own, -1, *x.shape[1:])
+        parts = divided(x)
         draw = lambda group: jax.random.permutation(jax.random.fold_in(key, group), parts.shape[1])
-        order = jax.vmap(draw)(example_ids(own, axis_name))
+        order = jax.vmap(draw)(example_ids(len(parts), axis_name))
         pick = jax.vmap(lambda rows, order: rows[order])
         there = dealt(pick(parts, order), groups, 1, axis_name).reshape(x.shape)
         # Under `jit` nothing tells whose these rows are: every device would encode all of them.
         keys, stats = in_groups(params, stats, divided_like(there, x, axis_name))
-        back = dealt(keys.reshape(own, -1, keys.shape[1]), groups, -1, axis_name)
+        back = dealt(divided(keys), groups, -1, axis_name)
         return pick(back, jnp.argsort(order, axis=1)).reshape(keys.shape), stats
 
     return {
