@@ -32,7 +32,7 @@ def on_page_markdown(markdown, page, config, files):
     up = "../" * page.file.src_uri.count("/")
     for path, name in BESIDE.items():
         markdown = re.sub(rf"\]\((?:\.\./)*{re.escape(path)}", f"]({up}{name}", markdown)
-    return re.sub(r"\]\(docs/", f"]({up}", markdown)
+    return re.sub(r"\]\((?:\.\./)?docs/", f"]({up}", markdown)
 
 
 def _reference(room: str) -> str:
