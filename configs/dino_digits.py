@@ -6,9 +6,9 @@ Trained on three quarters of the training digits and judged on the rest (422 ste
 untrained encoder 94.7 %, the pixels 97.2 %; one image is .3 %. On the test digits it has not been run.
 
 Optimizer, views and length are those of `simclr_digits.py`. A teacher that warms to 0.07 and is slower (the defaults)
-reached 96.7 % there; nothing else was tried. Local
-views (`--config.method.local_count=4 --config.method.local_area="(0.3, 0.7)"`, with `--config.method.local_size=6` of
-fewer pixels) are left out: of 8 x 8 pixels there is little to cut.
+reached 96.7 % there; nothing else was tried. Local views (`--config.method.local_count=4
+--config.method.local_area="(0.3, 0.7)"`, with `--config.method.local_size=6` of fewer pixels) are left out: of 8 x 8
+pixels there is little to cut.
 """
 
 from unsupjax.config import experiment

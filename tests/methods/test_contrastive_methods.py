@@ -8,7 +8,7 @@ import pytest
 
 from unsupjax import augment, methods, models
 from unsupjax.methods.moco import enqueued
-from unsupjax.methods.parts.keys import dealt, key_encoder
+from unsupjax.methods.parts.keys import key_encoder
 from unsupjax.methods.parts.stack import stack, subset
 from unsupjax.methods.parts.teacher import cosine_momentum, moved
 from unsupjax.methods.parts.views import diagnose, health, two_views
@@ -265,35 +265,14 @@ def test_shuffled_keys_belong_to_their_examples():
     np.testing.assert_allclose(shuffled, plain, rtol=1e-5)
 
 
-@pytest.mark.parametrize("groups, rows", [(1, 3), (2, 4), (4, 6), (8, 3)])
-def test_rows_are_dealt_to_all_groups_and_taken_back(groups, rows):
-    """By a loop; on one device and on as many as there are groups."""
-    x = np.arange(groups * rows * 2).reshape(groups, rows, 2)
-    expected = np.empty_like(x)
-    for g in range(groups):
-        for r in range(rows):
-            expected[(g + r) % groups, r] = x[g, r]
-    divided = jax.pmap(
-        lambda part, way: dealt(part, groups, way, "data"), "data", static_broadcasted_argnums=1
-    )
-    for f in (lambda x, way: dealt(x, groups, way, None), lambda x, way: divided(x[:, None], way)[:, 0]):
-        there = f(x, 1)
-        np.testing.assert_array_equal(there, expected)
-        np.testing.assert_array_equal(f(there, -1), x)
-
-
 def test_groups_are_normalised_apart():
     """A head that ends in batch norm gives each group the mean 0: neighbours where split, others where shuffled."""
     head = models.ProjectionHead((4,), last_norm=True)
     split, moved_stats = keys_of("split", head)
     np.testing.assert_allclose(split.reshape(2, 4, 4).mean(axis=1), 0, atol=1e-5)
     shuffled = keys_of("shuffled", head)[0]
-    orders = [jax.random.permutation(jax.random.fold_in(jax.random.key(1), g), 4) for g in range(2)]
-    a, b = (
-        shuffled[4 * g + order] for g, order in enumerate(orders)
-    )  # rows 0 and 2 stay, 1 and 3 change groups
-    for group in (np.stack([a[0], b[1], a[2], b[3]]), np.stack([b[0], a[1], b[2], a[3]])):
-        np.testing.assert_allclose(group.mean(axis=0), 0, atol=1e-5)
+    order = jax.random.permutation(jax.random.key(1), B)
+    np.testing.assert_allclose(shuffled[order].reshape(2, 4, 4).mean(axis=1), 0, atol=1e-5)
     assert np.abs(shuffled.reshape(2, 4, 4).mean(axis=1)).max() > 0.1
     whole = keys_of("global", head)[1]
     means = [s["projector"]["BatchNorm_0"]["mean"] for s in (moved_stats, whole)]

@@ -292,7 +292,7 @@ def test_alone_nothing_is_started_shared_or_waited_for(monkeypatch):
     [
         ("autoencoder", 1e-5),
         pytest.param("gan", 1e-5, marks=pytest.mark.slow),
-        ("moco", 3e-3),  # batch norm of a few examples amplifies the round-off of another order of sums
+        ("moco", 1e-4),  # batch norm of 16 examples amplifies the round-off of another order of sums
         pytest.param("byol", 1e-5, marks=pytest.mark.slow),
         pytest.param("som", 1e-5, marks=pytest.mark.slow),
         ("next_token", 1e-5),

@@ -10,7 +10,6 @@ import optax
 import pytest
 
 from unsupjax import augment, methods, models
-from unsupjax.methods.parts.keys import dealt
 from unsupjax.numerics import nearest
 from unsupjax.parallel import collectives
 from unsupjax.parallel.mesh import compile_step, make_mesh, place_batch, replicated
@@ -81,12 +80,6 @@ def test_no_batch_crosses_that_need_not(name, monkeypatch):
     assert large == (["all-gather"] if name == "moco" else [])
     if name != "moco":
         assert not {"all-to-all", "collective-permute"} & {c.kind for c in found}
-
-
-def test_rows_that_are_dealt_go_to_their_groups_alone():
-    f = jax.pmap(lambda x: dealt(x, N, 1, "data"), "data")
-    found = collectives_of(f.lower(jnp.zeros((N, 1, 64, 32))).compile().as_text(), "most")
-    assert [c.kind for c in found] == ["all-to-all"] and found[0].size == 4 * 64 * 32
 
 
 def trained(method, batches, mesh):

@@ -88,7 +88,8 @@ def subject(
     """
 
     (x_train, y_train), (x_test, y_test) = train, test
-    z_train, z_test = (Codes(method, state, x, batch_size) for x in (x_train, x_test))
+    z_train = Codes(method, state, x_train, batch_size, split="train")
+    z_test = Codes(method, state, x_test, batch_size, split="test")
     return Subject(
         method, state, key, x_train, y_train, x_test, y_test, z_train, z_test, label_names, init_batch
     )
@@ -103,8 +104,8 @@ class Codes(np.lib.mixins.NDArrayOperatorsMixin):
         UserError: when asked for, that some are not finite.
     """
 
-    def __init__(self, method: "Method", state: Any, x: np.ndarray, batch_size: int = 512):
-        self._arguments = method, state, x, batch_size
+    def __init__(self, method: "Method", state: Any, x: np.ndarray, batch_size: int = 512, *, split: str):
+        self._arguments, self._split = (method, state, x, batch_size), split
 
     @functools.cached_property
     def array(self) -> np.ndarray:
@@ -112,7 +113,7 @@ class Codes(np.lib.mixins.NDArrayOperatorsMixin):
         found = codes(*self._arguments)
         if bad := np.sum(~np.isfinite(found).all(axis=1)):
             raise UserError(
-                f"the codes of {bad} of {len(found)} examples are not finite: the training diverged "
+                f"the codes of {bad} of {len(found)} {self._split} examples are not finite: the training diverged "
                 "(lower the learning rate and train again), or the inputs are not finite (mend the data)"
             )
         return found

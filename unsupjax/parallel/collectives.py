@@ -49,13 +49,6 @@ def gather_rows(x: jax.Array, axis_name: str | None) -> jax.Array:
     return x if axis_name is None else jax.lax.all_gather(x, axis_name, tiled=True)
 
 
-def exchanged(x: jax.Array, axis_name: str | None) -> jax.Array:
-    """`x[i, j]` at `[j, i]`, of n rows here and N in all: `[n, N, ...]`; a device sends each other one its part."""
-    if axis_name is not None:
-        x = jax.lax.all_to_all(x, axis_name, split_axis=1, concat_axis=0, tiled=True)
-    return jnp.swapaxes(x, 0, 1)
-
-
 def divided_like(x: jax.Array, batch: jax.Array, axis_name: str | None) -> jax.Array:
     """`x` `[B, ...]`, its rows divided over devices as those of `batch` `[B, ...]` are; values stay what they are.
 

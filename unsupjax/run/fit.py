@@ -49,7 +49,7 @@ def fit(
 
     The folder gets `config.json`, `metrics.jsonl`, `tensorboard/`, `checkpoints/`, and at the end
     `evaluation.json` and `figures/`. The same call resumes an interrupted run and gives, bit for bit, the
-    parameters of an undisturbed one.
+    parameters of an undisturbed one. On Linux the process keeps the memory that it frees (`parallel.heap`).
 
     Args:
         config: as `unsupjax.config.experiment` makes it.
