@@ -14,6 +14,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from unsupjax import arrays
 from unsupjax.data.kinds import Images, Kind, Table, Windows
+from unsupjax.data.kinds.columns import CATEGORIES
 from unsupjax.errors import UserError, choose, closest, nearest
 from unsupjax.evaluate import CALIBRATION, FIGURES, Subject, learning_curves
 from unsupjax.evaluate.drift import drift
@@ -291,7 +292,7 @@ class Model:
         given = self.kind.read(x) if self.kind.strange else there  # a category that is none of the known ones
         cell = lambda i, j: Cell(
             self.kind.names[j],
-            (given if self.kind.columns[j].type == "category" else there)[j][i],
+            (given if isinstance(self.kind.columns[j], CATEGORIES) else there)[j][i],
             expected[j][i],
             float(parts[i, j]),
         )

@@ -10,6 +10,7 @@ import pytest
 import unsupjax
 from unsupjax import arrays
 from unsupjax.commands import main
+from unsupjax.commands.typed import changed
 from unsupjax.config import experiment
 from unsupjax.errors import UserError
 from unsupjax.run.fit import fit
@@ -180,7 +181,8 @@ def test_what_a_model_of_series_refuses(runs, tmp_path, capsys):
 def test_rows_of_a_table_with_reasons(tmp_path, few_panels, said):
     """Order and columns are kept; a strange category, and a column that is missing."""
     rng = np.random.default_rng(0)
-    head, row = "id,kind,amount", lambda i, kind, amount: f"{i},{kind},{amount:.2f}"
+    head = "id,kind,amount,shop"
+    row = lambda i, kind, amount, shop=None: f"{i},{kind},{amount:.2f},{shop or f's{i % 20}'}"
     rows = [row(i, "ab"[i % 2], (5, 50)[i % 2] + rng.normal()) for i in range(200)]
     (tmp_path / "train.csv").write_text("\n".join([head, *rows]))
     net = {"name": "mlp", "features": (16,)}
@@ -190,6 +192,7 @@ def test_rows_of_a_table_with_reasons(tmp_path, few_panels, said):
             "source": f"csv:{tmp_path / 'train.csv'}",
             "columns": "mixed",
             "strange": True,
+            "embedded": 8,
             "leave_out": ("id",),
         },
         encoder=net,
@@ -197,21 +200,41 @@ def test_rows_of_a_table_with_reasons(tmp_path, few_panels, said):
         train={"batch_size": 32, "steps": 60, "steps_per_call": 60, "log_every": 60},
         evaluate=NONE,
     )
+    for change, message in (
+        (
+            ["data.leave_out=()", "data.categories=('id',)"],
+            "column 'id' has 160 categories in 160 training rows and",
+        ),
+        (
+            ["method.name=autoencoder"],
+            "'shop' has 20 categories, which the method 'autoencoder' does not embed",
+        ),
+    ):
+        with pytest.raises(UserError, match=message):
+            fit(changed(config, [f"--config.{c}" for c in change]), tmp_path / "refused")
     fit(config, tmp_path / "run")
-    new = [row(9, "a", 5), row(3, "zebra", 5), row(7, "b", 5), row(1, "b", 50)]
+    new = [
+        row(9, "a", 5, "s8"),
+        row(3, "zebra", 5, "s4"),
+        row(7, "b", 5),
+        row(1, "b", 50),
+        row(2, "a", 5, "s99"),
+    ]
     (tmp_path / "new.csv").write_text("\n".join([head, *new]))
     out = tmp_path / "out.csv"
     arguments = (f"--out={out}", "--threshold=contamination:0.01", "--explain", "--drift")
     told = said("score", tmp_path / "run", tmp_path / "new.csv", *arguments)
     found = list(csv.DictReader(out.open()))
-    assert [r["id"] for r in found] == ["9", "3", "7", "1"]
-    assert [r["alarm"] for r in found] == ["0", "1", "1", "0"]
+    assert [r["id"] for r in found] == ["9", "3", "7", "1", "2"]
+    assert [r["alarm"] for r in found] == ["0", "1", "1", "0", "1"] and "shop=s99" in found[4]["why1"]
     assert (
         found[1]["why1"].startswith("kind=zebra (expected a")
         and "amount" in found[2]["why1"] + found[2]["why2"]
     )
     assert "drift of columns" in told and "kind:" in told
     model = unsupjax.load(tmp_path / "run")
-    assert set(model.drift({"kind": ["a", "b"], "amount": [5.0, 50.0]})) == {"kind", "amount"}
+    assert set(model.drift({"kind": ["a", "b"], "amount": [5.0, 50.0], "shop": ["s1", "s99"]})) == {
+        *("kind", "amount", "shop")
+    }
     with pytest.raises(UserError, match="the column 'amount' is missing"):
         model.score({"kind": ["a"]})

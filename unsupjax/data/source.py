@@ -14,6 +14,7 @@ from unsupjax.data.bags import SparseSplit
 from unsupjax.data.files import is_remote
 from unsupjax.data.kinds import Arrays, Images, Kind, Table, Windows, images
 from unsupjax.data.kinds import table as tables
+from unsupjax.data.kinds.columns import CATEGORIES, Index
 from unsupjax.data.kinds.tokens import LAYOUTS, fit_tokens
 from unsupjax.data.members import CHANGED, Members, members, rejoined
 from unsupjax.data.pictures import ALPHAS
@@ -118,6 +119,7 @@ def open_source(
     columns: str = "numbers",
     categories: tuple = (),
     strange: bool = False,
+    embedded: int = 0,
     numbers: str = "standardised",
     examples: int = 0,
     unreadable: float = 0.01,
@@ -207,6 +209,9 @@ def open_source(
             hours, or 31.12.2024), and numbers without fractions that take at most 10 values are categories as well.
         strange: of a table with categories, those of the training split alone are known, and another one is none of
             them, for methods that say how strange that is; False: it is refused.
+        embedded: of a table, categories of more values than this, up to 100,000, are stored by their places among
+            these, for methods that embed them (`mixed_rows`); 0: all have an entry a value, of which there may be
+            1,000.
         numbers: of a table, "standardised", as `standardise` says, or by their "modes", for methods that ask for them
             (`unsupjax.data.kinds.Modes`): a missing number is a mode of its own.
         categories: names of the columns of a table whose values are categories, whatever they look like.
@@ -381,6 +386,7 @@ def open_source(
         "standardise": standardise,
         "missing": missing,
         "strange": strange,
+        "embedded": embedded,
         "value_range": tuple(value_range),
         "as_arrays": as_arrays,
     }
@@ -397,6 +403,8 @@ def open_source(
     found = _kind_of(source, parts, train, options)
     if kind is not None:
         _check_kind(source, kind, found)
+    else:
+        _check_names(source, found, len(train))
     kind = kind or found
     tested = test_rows if parts.test is None else None
     found = functools.partial(members, parts, train_rows, tested) if new else lambda: known
@@ -654,7 +662,7 @@ def _kind_of(source: str, parts: Parts, train: Split, options: dict) -> Kind:
     table = x is not None and bool(x.dtype.names or x.ndim == 2)
     deep = not table and x is not None and x.dtype != np.uint8  # arrays, of pictures or not
     for names, takes, what in (
-        (("categories", "numbers", "strange"), table, "tables"),
+        (("categories", "numbers", "strange", "embedded"), table, "tables"),
         (("value_range", "as_arrays"), deep, "arrays of pictures that are not uint8"),
     ):
         for name in names:
@@ -676,8 +684,19 @@ def _table_of(parts: Parts, train: ArraySplit, options: dict) -> Table:
     whole = None  # whose categories count: those of the test split as well
     if (categories or x.dtype.names or numbers == "modes") and not options["strange"]:
         whole = parts.train.x if parts.test is None else np.concatenate([parts.train.x, parts.test.x])
-    fitted = {name: options[name] for name in ("standardise", "missing", "numbers", "categories")}
+    fitted = {name: options[name] for name in ("standardise", "missing", "numbers", "categories", "embedded")}
     return tables.fit(x, parts.columns, whole=whole, **fitted)._replace(strange=options["strange"])
+
+
+def _check_names(source: str, found: Kind, rows: int) -> None:
+    """Refuses a column whose categories are as good as names of rows: of such nothing is learnt."""
+    columns = found.columns if isinstance(found, Table) else ()
+    for column in columns:
+        if isinstance(column, Index) and column.size > rows // 2:
+            raise UserError(
+                f"{source}: column {column.name!r} has {column.size} categories in {rows} training rows and seems to "
+                f"name them; name it in config.data.leave_out, or group its values"
+            )
 
 
 def _check_kind(source: str, kind: Kind, found: Kind) -> None:
@@ -705,7 +724,7 @@ def _check_columns(source: str, kind: Table, found: Table) -> None:
                 f"{source}: feature {i} (from 0) is {a.name!r}, and the model was trained on {b.name!r} there; name "
                 "and order the columns as they were"
             )
-        if (a.type == "category") != (b.type == "category"):
+        if isinstance(a, CATEGORIES) != isinstance(b, CATEGORIES):
             raise UserError(
                 f"{source}: column {a.name!r} holds a {a.type}, and the model was trained on a {b.type} there"
             )

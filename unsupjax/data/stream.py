@@ -18,7 +18,7 @@ from unsupjax.data import delimited
 from unsupjax.data.bags import SparseSplit
 from unsupjax.data.columns import NOT_OBSERVED
 from unsupjax.data.kinds import Baskets, Images, Kind, Table, Tokens, Windows
-from unsupjax.data.kinds.columns import Category, Column
+from unsupjax.data.kinds.columns import CATEGORIES, Column
 from unsupjax.data.pictures import UnreadableImage, decode_image
 from unsupjax.data.series import Series
 from unsupjax.data.skipped import Skipped
@@ -339,11 +339,11 @@ def rows_of(
 
 def _cells_of(source: str, start: int, name: str, column: Column, texts: Any, missing: bool) -> Any:
     """Texts of a file as `Table` takes them: categories as they stand there, dates "" where one is missing, numbers."""
-    if isinstance(column, Category) and not column.numeric:
+    if isinstance(column, CATEGORIES) and not column.numeric:
         return texts.to_pylist()
     if getattr(column, "format", ""):
         return ["" if t.strip().lower() in NOT_OBSERVED else t for t in texts.to_pylist()]
-    values, bad = frames.as_numbers(texts, missing or isinstance(column, Category))
+    values, bad = frames.as_numbers(texts, missing or isinstance(column, CATEGORIES))
     if bad is not None:
         raise UserError(
             f"{source}: row {start + bad} (from 0, without the header), column {name!r} holds {texts[bad].as_py()!r}, "

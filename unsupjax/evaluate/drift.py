@@ -12,7 +12,8 @@ _FLOOR = 1e-4  # of a bin's share
 def shares(kind: Any, stored: np.ndarray) -> dict[str, np.ndarray]:
     """What is kept of a table's training rows `[N, W]`: of each column the edges of its bins and their shares.
 
-    A number has ten bins of equal shares and one for missing, a category one for each value and one for any other.
+    A number has ten bins of equal shares and one for missing, a category one for each value and one for any other; one
+    that is stored by places ten of about equal shares, of values beside each other, and one for any other.
     """
     made = {}
     for i, (column, values) in enumerate(_columns(kind, stored)):
@@ -48,6 +49,8 @@ def _columns(kind: Any, stored: np.ndarray):
         part = stored[:, start : start + column.width].astype(np.float64)
         if column.type == "category":
             yield column, np.where(part.sum(axis=1) > 0, part.argmax(axis=1), column.width).astype(np.float64)
+        elif column.type == "index":
+            yield column, np.where(part[:, 0] < 0, np.nan, part[:, 0])
         else:
             yield column, part[:, 0] if column.type != "modes" else column.decode(part)
 

@@ -17,6 +17,7 @@ class Wants(NamedTuple):
         kinds: the kinds of data that it takes, by name; empty: any.
         labels: how many classes it models: its batches are pairs of inputs and labels. 0: it sees no labels.
         missing: NaN is allowed in its inputs, an entry that was not observed.
+        embeds: categories of a table that are stored by their places, as config.data.embedded asks, are embedded.
         asks: one-hots of its inputs, `(start, size)` each: its batches are pairs of inputs and of the category, among
             all those of these one-hots, that each input was chosen for; empty: of inputs.
         unit_interval: the setting by which its inputs must lie in [0, 1], such as "method.likelihood='bernoulli'", and
@@ -26,6 +27,7 @@ class Wants(NamedTuple):
     kinds: tuple[str, ...] = ()
     labels: int = 0
     missing: bool = False
+    embeds: bool = False
     asks: tuple[tuple[int, int], ...] = ()
     unit_interval: tuple[str, ...] = ()
 

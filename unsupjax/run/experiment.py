@@ -23,6 +23,7 @@ from unsupjax.data.feeds import (
     streaming,
 )
 from unsupjax.data.kinds import Images, Kind
+from unsupjax.data.kinds.columns import Index
 from unsupjax.data.members import Members
 from unsupjax.data.splits import ArraySplit, labels_at_hand, limited
 from unsupjax.errors import UserError, first_line, nearest
@@ -181,6 +182,12 @@ def _check_wants(plan: Plan, source: Source, method: Method) -> None:
         raise UserError(
             f"config.data.missing=True, and the method {name!r} takes every entry for observed; fill them in, or "
             f"take method {able} with config.method.missing=True"
+        )
+    columns = getattr(source.kind, "columns", ())
+    if (places := next((c for c in columns if isinstance(c, Index)), None)) and not wants.embeds:
+        raise UserError(
+            f"column {places.name!r} has {places.size} categories, which the method {name!r} does not embed; set "
+            f"config.data.embedded=0, group them, or take method 'mixed_rows'"
         )
     low, high = _seen_range(source)
     askers = dict([wants.unit_interval] if wants.unit_interval else [])

@@ -136,7 +136,36 @@ class Category(NamedTuple):
         return values
 
 
-Column = Number | Date | Category
+class Index(NamedTuple):
+    """A category of many values, stored as the place of each among them, -1 of one that is none of them."""
+
+    name: str
+    values: tuple
+    type = "index"
+    width = 1
+
+    @property
+    def size(self) -> int:
+        """How many values there are."""
+        return len(self.values)
+
+    numeric, array, read, codes = Category.numeric, Category.array, Category.read, Category.codes
+
+    def encode(self, values: np.ndarray, strange_too: bool = False) -> np.ndarray:
+        """Places, `[N, 1]`."""
+        return self.codes(values, strange_too)[:, None]
+
+    def decode(self, stored: np.ndarray) -> np.ndarray:
+        """The value at the nearest place."""
+        return self.array()[np.rint(stored[:, 0]).astype(np.int64).clip(0, self.size - 1)]
+
+    def show(self, values: np.ndarray) -> np.ndarray:
+        """As they are."""
+        return values
+
+
+CATEGORIES = (Category, Index)
+Column = Number | Date | Category | Index
 
 
 def as_numbers(raw: Any) -> np.ndarray:

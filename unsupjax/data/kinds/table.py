@@ -7,25 +7,38 @@ import jax
 import numpy as np
 
 from unsupjax.data import columns as types
-from unsupjax.data.kinds.columns import Category, Column, Date, Number, Unfit, as_moments, category, spread
+from unsupjax.data.kinds.columns import (
+    CATEGORIES,
+    Category,
+    Column,
+    Date,
+    Index,
+    Number,
+    Unfit,
+    as_moments,
+    category,
+    spread,
+)
 from unsupjax.data.kinds.modes import MODES, Modes, fit_modes
 from unsupjax.data.kinds.seen import as_float32, example
 from unsupjax.errors import UserError, nearest
 
-COLUMNS = {"number": Number, "date": Date, "category": Category, "modes": Modes}
+COLUMNS = {"number": Number, "date": Date, "category": Category, "index": Index, "modes": Modes}
 MOST_CATEGORIES = 1000
+MOST_INDEXED = 100_000
 
 
 class Table(NamedTuple):
     """Rows of named columns: stored and seen as float32 `[N, D]`, the entries of each column beside each other.
 
     A number has one entry, `(value - mean) / std`, and so has a date; a category has one for each value, one-hot. Where
-    the table is fitted so, a number and a date have a scalar and the one-hot of a mode.
+    the table is fitted so, a number and a date have a scalar and the one-hot of a mode, and a category of many values
+    has one entry, the place of its value among them.
 
     Attributes:
         columns: of `unsupjax.data.kinds.columns`, in order.
         missing: a number or a date may be missing, an entry that is NaN. (Of a category, missing is a value.)
-        strange: a category that is none of its column's has zeros, and is no error.
+        strange: a category that is none of its column's has zeros, or the place -1, and is no error.
     """
 
     columns: tuple[Column, ...]
@@ -81,7 +94,7 @@ class Table(NamedTuple):
                 np.array([getattr(column, name) for column in self.columns]) for name in ("mean", "std")
             )
             return ((np.stack(values, axis=1) - mean) / std).astype(np.float32)
-        encode = lambda c, v: c.encode(v, True) if self.strange and isinstance(c, Category) else c.encode(v)
+        encode = lambda c, v: c.encode(v, True) if self.strange and isinstance(c, CATEGORIES) else c.encode(v)
         parts = [self._told(c.name, lambda c=c, v=v: encode(c, v)) for c, v in self._pairs(values)]
         return np.concatenate(parts, axis=1).astype(np.float32)
 
@@ -95,7 +108,7 @@ class Table(NamedTuple):
             )
         bad = None
         for i, (column, v) in enumerate(self._pairs(values)):
-            if not isinstance(column, Category):
+            if not isinstance(column, CATEGORIES):
                 wrong = ~np.isfinite(v) & ~(self.missing & np.isnan(v))
                 if wrong.any() and (bad is None or wrong.argmax() < bad[0]):
                     bad = int(wrong.argmax()), i
@@ -166,7 +179,7 @@ class Table(NamedTuple):
     def as_table(self, seen: np.ndarray) -> types.Table:
         """Rows as a table of numbers and categories."""
         kind = lambda c: (
-            ("float" if c.numeric else "text", True) if isinstance(c, Category) else ("float", False)
+            ("float" if c.numeric else "text", True) if isinstance(c, CATEGORIES) else ("float", False)
         )
         return types.Table(
             tuple(types.Column(c.name, *kind(c)) for c in self.columns), tuple(self.values(seen))
@@ -211,6 +224,7 @@ def fit(
     categories: Sequence[str] = (),
     whole: np.ndarray | None = None,
     modes: int = MODES,
+    embedded: int = 0,
 ) -> Table:
     """The kind of rows.
 
@@ -223,9 +237,10 @@ def fit(
         categories: names of columns whose values are categories.
         whole: rows whose categories count beside those of x, in the form of x; None: x.
         modes: the most that a number is divided into, beside atoms and missing.
+        embedded: categories of more values than this are stored by their places; 0: none.
 
     Raises:
-        UserError: no such column to take for categories, or more than 1,000 of them in one.
+        UserError: no such column to take for categories, or more than 1,000 of them in one (100,000 by their places).
     """
     names = tuple(str(getattr(c, "name", c)) for c in columns or range(x.shape[1]))
     for name in categories:
@@ -242,19 +257,23 @@ def fit(
         if numbers == "modes" and not column.discrete:
             made.append(_modes(column, *values, modes))
         else:
-            made.append(_column(column, *values, standardise))
+            made.append(_column(column, *values, standardise, embedded))
     return Table(tuple(made), missing)
 
 
-def _column(column: types.Column, values: np.ndarray, whole: np.ndarray, standardise: bool) -> Column:
+def _column(
+    column: types.Column, values: np.ndarray, whole: np.ndarray, standardise: bool, embedded: int
+) -> Column:
     if column.discrete:
         found = category(column.name, whole)
-        if found.width > MOST_CATEGORIES:
+        indexed = embedded and found.width > embedded
+        most = MOST_INDEXED if indexed else MOST_CATEGORIES
+        if found.width > most:
             raise UserError(
-                f"column {column.name!r} has {found.width} categories in {len(whole)} rows, above {MOST_CATEGORIES}; "
-                f"remove it if it names the rows, or group its values"
+                f"column {column.name!r} has {found.width} categories in {len(whole)} rows, above {most}; "
+                f"remove it (config.data.leave_out) if it names the rows, or group its values"
             )
-        return found
+        return Index(*found) if indexed else found
     if column.kind == "date":
         return Date(column.name, *spread(as_moments(values, column.format)), column.format)
     return Number(column.name, *(spread(values) if standardise else (0.0, 1.0)))
@@ -286,7 +305,7 @@ def _numbers(x: np.ndarray, names: tuple[str, ...], standardise: bool) -> tuple[
 
 def _is_numeric(column: Column) -> bool:
     """Whether numbers are what a user has of it."""
-    if isinstance(column, Category):
+    if isinstance(column, CATEGORIES):
         return column.numeric
     return not getattr(column, "format", "")
 

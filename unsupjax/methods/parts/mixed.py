@@ -2,12 +2,14 @@
 distances to the nearest of them."""
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy.special import ndtri
 
 from unsupjax.methods.parts.subspace import to_others
 from unsupjax.numerics.nearest import lowest
@@ -20,6 +22,7 @@ _QUERIES = 2_000  # of them, that tell what a usual distance is
 _SAME = 1e-4  # the greatest difference of an entry of a row from itself, by rounding
 _LEAST = 1e-6
 _BOUND = 50.0
+_KNOTS = 257  # of a column's normal scores
 _HEAVY = 10.0  # deviations from the mean, beyond which a training value makes a column one of heavy tails
 
 
@@ -29,8 +32,10 @@ class Layout(NamedTuple):
     Attributes:
         numbers: entries of numbers and dates, first, int `[N]`, and
         mean, std: what their stored values are of.
-        hots: first entry and width of each category.
-        order: of each of the J columns, in the order of the kind, its place among numbers, then categories.
+        hots: first entry and width of each one-hot category.
+        codes: the entry of each category that is stored by its index, and how many values it has.
+        order: of each of the J columns, in the order of the kind, its place among numbers, then one-hot categories,
+            then the others.
         column: of each seen entry which of these it belongs to, int `[E]`.
     """
 
@@ -38,13 +43,15 @@ class Layout(NamedTuple):
     mean: np.ndarray
     std: np.ndarray
     hots: tuple[tuple[int, int], ...]
+    codes: tuple[tuple[int, int], ...]
     order: np.ndarray
     column: np.ndarray
 
     @property
     def width(self) -> int:
-        """E: a value and whether it is missing of each number, an entry a category and one for none of them."""
-        return 2 * len(self.numbers) + sum(k + 1 for _, k in self.hots)
+        """E: of each number a value and whether it is missing, of a one-hot an entry a category and one for none of
+        them, of an index how rare the category is, and whether it is none of them."""
+        return 2 * len(self.numbers) + sum(k + 1 for _, k in self.hots) + 2 * len(self.codes)
 
     @property
     def starts(self) -> list[int]:
@@ -62,20 +69,40 @@ def layout(kind: Any) -> Layout:
             f"column {other.name!r} is stored by its modes: set config.data.numbers='standardised'"
         )
     pairs = list(zip(kind.columns, kind.starts, strict=True))
-    plain = [(c, s) for c, s in pairs if c.type != "category"]
+    plain = [(c, s) for c, s in pairs if c.type not in ("category", "index")]
     hots = tuple((s, c.width) for c, s in pairs if c.type == "category")
-    n = len(plain)
-    places, seen = [], [0, n]
+    codes = tuple((s, c.size) for c, s in pairs if c.type == "index")
+    n, m = len(plain), len(plain) + len(hots)
+    places, seen = [], {"category": n, "index": m}
     for c, _ in pairs:
-        is_hot = c.type == "category"
-        places.append(seen[is_hot])
-        seen[is_hot] += 1
+        places.append(seen.get(c.type, seen.get("plain", 0)))
+        seen[c.type if c.type in seen else "plain"] = places[-1] + 1
     column = np.concatenate(
-        [np.arange(n), np.arange(n), *(np.full(k + 1, n + i) for i, (_, k) in enumerate(hots))]
+        [
+            *(np.arange(n), np.arange(n)),
+            *(np.full(k + 1, n + i) for i, (_, k) in enumerate(hots)),
+            np.repeat(np.arange(len(codes)) + m, 2),
+        ]
     )
     numbers = np.array([s for _, s in plain], np.int64)
     mean, std = (np.array([getattr(c, name) for c, _ in plain], np.float64) for name in ("mean", "std"))
-    return Layout(numbers, mean, std, hots, np.array(places, np.int64), column.astype(np.int64))
+    return Layout(numbers, mean, std, hots, codes, np.array(places, np.int64), column.astype(np.int64))
+
+
+class Copula(NamedTuple):
+    """Numbers as normal variables of the same quantiles, and what their Gaussian is; arrays float32.
+
+    Attributes:
+        knots: values of each number as it is seen, ascending, `[N, Q]`, and
+        scores: the normal variable of each: where the quantile of a value is half of what equals it.
+        mean: of the entries, those of numbers by their scores, `[E]`.
+        precision: the inverse of their covariance, shrunk, `[E, E]`.
+    """
+
+    knots: np.ndarray
+    scores: np.ndarray
+    mean: np.ndarray
+    precision: np.ndarray
 
 
 class Known(NamedTuple):
@@ -88,9 +115,12 @@ class Known(NamedTuple):
         deviation: of each, 1 for one that is constant, `[E]`.
         precision: the inverse of their covariance, shrunk, `[E, E]`.
         axes, variance: principal components of the entries in deviations, `[E, E]`, `[E]`.
-        memory: seen entries of training rows, less their mean, `[M, E]`.
-        usual: the standard deviations over training rows of the two sums of surprises, and of the distance to the
-            nearest other row, `[3]`.
+        memory: seen entries of training rows, less their mean, `[M, E]`, and
+        places: of these rows, those of categories that are stored so, int32 `[M, C]`.
+        usual: the standard deviations over training rows of the two sums of surprises, of the distance to the nearest
+            other row, and of the sum of the copula's surprises, `[4]`.
+        log_share: of each category that is stored by its index, the logarithm of every value's share, `[K]` each.
+        copula: see there.
     """
 
     heavy: np.ndarray
@@ -102,7 +132,10 @@ class Known(NamedTuple):
     axes: np.ndarray
     variance: np.ndarray
     memory: np.ndarray
+    places: np.ndarray
     usual: np.ndarray
+    log_share: tuple[np.ndarray, ...]
+    copula: Copula
 
 
 def raw_numbers(made: Layout, heavy: Any, x: Any, np: Any = jnp) -> Any:
@@ -127,7 +160,40 @@ def seen(made: Layout, known: Any, x: Any, np: Any = jnp) -> Any:
     for start, k in made.hots:
         hot = x[:, start : start + k]
         parts += [hot, 1 - hot.sum(axis=1, keepdims=True)]
+    for (at, _), log_share in zip(made.codes, known.log_share, strict=True):
+        code = x[:, at].astype("int32")
+        parts += [_rarity(log_share, np)[code][:, None], (code[:, None] < 0).astype("float32")]
     return np.concatenate(parts, axis=1)
+
+
+def _rarity(log_share: Any, np: Any) -> Any:
+    """How rare each value of a category is, standardised over rows; the last, which -1 finds, is of any other."""
+    p = np.exp(log_share)
+    mean = np.sum(p * log_share)
+    std = np.sqrt(np.sum(p * np.square(log_share - mean)))
+    other = log_share.min()[None] - math.log(2)
+    return (mean - np.concatenate([log_share, other])) / np.maximum(std, 1e-2)
+
+
+def normal(made: Layout, copula: Copula, y: jax.Array) -> jax.Array:
+    """Seen entries `[B, E]` with the normal scores of numbers in their place; beyond the knots as far as they are."""
+    n = len(made.numbers)
+    v, missing = y[:, :n], y[:, n : 2 * n]
+    inside = jnp.clip(v, copula.knots[:, 0][None], copula.knots[:, -1][None])
+    scores = jax.vmap(jnp.interp, (1, 0, 0), 1)(inside, copula.knots, copula.scores) if n else v
+    return y.at[:, :n].set(jnp.where(missing > 0, 0.0, scores + v - inside))
+
+
+def _knots(v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of a column's values 257, at even distances of their normal scores (of fewer the last repeated), and these."""
+    values, counts = np.unique(v, return_counts=True) if len(v) else (np.zeros(1), np.ones(1))
+    ends = np.cumsum(counts)
+    scores = ndtri((ends - counts / 2) / ends[-1])
+    if len(values) > _KNOTS:
+        kept = np.searchsorted(scores, np.linspace(scores[0], scores[-1], _KNOTS)).clip(max=len(values) - 1)
+        values, scores = values[kept], scores[kept]
+    pad = (0, _KNOTS - len(values))
+    return np.pad(values, pad, "edge"), np.pad(scores, pad, "edge")
 
 
 def known(made: Layout, rows: np.ndarray | None, examples: int) -> Callable[[], Known]:
@@ -149,7 +215,10 @@ def known(made: Layout, rows: np.ndarray | None, examples: int) -> Callable[[], 
                 zeros(e, e),
                 zeros(e),
                 zeros(kept, e),
-                zeros(3),
+                zeros(kept, len(made.codes)).astype(np.int32),
+                zeros(4),
+                tuple(zeros(k) for _, k in made.codes),
+                Copula(zeros(n, _KNOTS), zeros(n, _KNOTS), zeros(e), zeros(e, e)),
             )
             return Known(*shapes)
         some = np.asarray(rows[np.unique(np.linspace(0, len(rows) - 1, _FIT).astype(np.int64))], np.float32)
@@ -162,16 +231,20 @@ def known(made: Layout, rows: np.ndarray | None, examples: int) -> Callable[[], 
         centre = np.where(there, v, 0).sum(axis=0) / count
         scale = np.sqrt(np.where(there, (v - centre) ** 2, 0).sum(axis=0) / count)
         scale = np.where(scale > _LEAST * np.maximum(np.abs(centre), 1), scale, 1.0)
-        first = Known(heavy, centre, scale, *[None] * 7)
+        shares = (_share(rows[:, at], k) for at, k in made.codes)
+        log_share = tuple(np.log(p).astype(np.float32) for p in shares)
+        first = Known(heavy, centre, scale, *[None] * 8, log_share=log_share, copula=None)
         y = seen(made, first, some, np).astype(np.float64)
+        copula = _copula(made, y)
         mean, deviation = y.mean(axis=0), y.std(axis=0)
         deviation = np.where(deviation > 1e-9, deviation, 1.0)
         y -= mean
         precision = np.linalg.inv(y.T @ y / len(y) + _EPS * np.eye(e))
         z = y / deviation
         variance, axes = np.linalg.eigh(z.T @ z / len(z))
-        memory = y[(np.arange(kept) * (len(y) / kept)).astype(np.int64)]
-        raw = (
+        remembered = (np.arange(kept) * (len(y) / kept)).astype(np.int64)
+        memory, places = y[remembered], some[remembered][:, [at for at, _ in made.codes]]
+        raw = [
             heavy,
             centre,
             scale,
@@ -181,20 +254,43 @@ def known(made: Layout, rows: np.ndarray | None, examples: int) -> Callable[[], 
             axes,
             variance.clip(0) + _EPS,
             memory,
-            zeros(3),
-        )
-        result = Known(*(np.asarray(a, np.float32) for a in raw))
+        ]
+        raw = (np.asarray(a, np.float32) for a in raw)
+        result = Known(*raw, places.astype(np.int32), zeros(4), log_share, copula)
         with jax.ensure_compile_time_eval():  # it may be asked for while a function is traced
             y = jnp.asarray(y, jnp.float32)
-            sums = [np.asarray(f(made, result, y)).sum(axis=1).std() for f in (conditional, whitened)]
+            models = conditional, whitened, by_copula
+            *sums, last = (np.asarray(f(made, result, y)).sum(axis=1).std() for f in models)
         some = memory[np.unique(np.linspace(0, kept - 1, _QUERIES).astype(np.int64))]
         sums.append(np.concatenate([to_others(q, memory, 1) for q in np.array_split(some, 10)]).std())
+        sums.append(last)
         return result._replace(usual=np.maximum(np.array(sums, np.float32), _LEAST))
 
     return found
 
 
-def conditional(made: Layout, known: Known, y: jax.Array) -> jax.Array:
+def _share(codes: np.ndarray, k: int) -> np.ndarray:
+    """Of each of K values, of which all that were not met count for half a row."""
+    counts = np.bincount(codes[codes >= 0].astype(np.int64), minlength=k)
+    return np.maximum(counts, 0.5) / max(len(codes), 1)
+
+
+def _copula(made: Layout, y: np.ndarray) -> Copula:
+    """Of seen entries of training rows."""
+    n, e = len(made.numbers), made.width
+    pairs = [_knots(y[y[:, n + j] == 0, j]) for j in range(n)]
+    knots, scores = (np.array([p[i] for p in pairs], np.float32).reshape(n, _KNOTS) for i in (0, 1))
+    with jax.ensure_compile_time_eval():
+        z = np.asarray(
+            normal(made, Copula(knots, scores, None, None), jnp.asarray(y, jnp.float32)), np.float64
+        )
+    mean = z.mean(axis=0)
+    z -= mean
+    precision = np.linalg.inv(z.T @ z / len(z) + _EPS * np.eye(e))
+    return Copula(knots, scores, mean.astype(np.float32), precision.astype(np.float32))
+
+
+def conditional(made: Layout, known: Known | Copula, y: jax.Array) -> jax.Array:
     r"""Surprise of each column given all the others, nats `[B, J]`, numbers first, of entries less their mean `[B, E]`.
 
     Under a Gaussian of precision P the entries b of a column are off their expectation by :math:`P_{bb}^{-1} (P y)_b`,
@@ -207,6 +303,12 @@ def conditional(made: Layout, known: Known, y: jax.Array) -> jax.Array:
         inverse = jnp.linalg.inv(known.precision[at[:, None], at[None]])
         parts.append(jnp.sum((e[:, at] @ inverse) * e[:, at], axis=1))
     return jnp.log1p(jnp.maximum(jnp.stack(parts, axis=1), 0))
+
+
+def by_copula(made: Layout, known: Known, y: jax.Array) -> jax.Array:
+    """`conditional` of what numbers are as normal variables, `[B, J]`, of entries less their mean `[B, E]`."""
+    scores = normal(made, known.copula, y + known.mean[None])
+    return conditional(made, known.copula, scores - known.copula.mean[None])
 
 
 def whitened(made: Layout, known: Known, y: jax.Array) -> jax.Array:
