@@ -274,7 +274,9 @@ class Model:
         return self._map(function, self._prepared(x))
 
     def explain(self, x: Any, top: int = 3) -> list[list[Cell]]:
-        """The most surprising cells of each row, the greatest surprise first, and what the others would have there.
+        """The most surprising cells of each row, the greatest surprise first, and what would be expected there.
+
+        That is predicted from the row's less surprising cells.
 
         Args:
             x: rows of a table.
@@ -285,18 +287,20 @@ class Model:
         stored = self._prepared(x)
         parts = self._map(self.functions.surprise, stored)
         order = np.argsort(-parts, axis=1, kind="stable")[:, :top]
-        away = np.zeros(parts.shape, np.float32)
-        np.put_along_axis(away, order, 1.0, axis=1)
-        guess = self._map(_imputing(self.functions.impute), (stored, away))
-        there, expected = (list(self.kind.restore(rows).values()) for rows in (stored, guess))
+        away, expected = np.zeros(parts.shape, np.float32), []
+        for rank in range(order.shape[1]):
+            np.put_along_axis(away, order[:, rank : rank + 1], 1.0, axis=1)
+            guess = self._map(_imputing(self.functions.impute), (stored, away))
+            expected.append(list(self.kind.restore(guess).values()))
+        there = list(self.kind.restore(stored).values())
         given = self.kind.read(x) if self.kind.strange else there  # a category that is none of the known ones
-        cell = lambda i, j: Cell(
+        cell = lambda i, rank, j: Cell(
             self.kind.names[j],
             (given if isinstance(self.kind.columns[j], CATEGORIES) else there)[j][i],
-            expected[j][i],
+            expected[rank][j][i],
             float(parts[i, j]),
         )
-        return [[cell(i, j) for j in row] for i, row in enumerate(order.tolist())]
+        return [[cell(i, rank, j) for rank, j in enumerate(row)] for i, row in enumerate(order.tolist())]
 
     def drift(self, x: Any) -> dict[str, float]:
         """How far each column of new rows of a table has moved from training: the population stability index."""

@@ -197,7 +197,7 @@ def test_rows_of_a_table_with_reasons(tmp_path, few_panels, said):
         },
         encoder=net,
         decoder=net,
-        train={"batch_size": 32, "steps": 60, "steps_per_call": 60, "log_every": 60},
+        train={"batch_size": 32, "steps": 300, "steps_per_call": 300, "log_every": 300},
         evaluate=NONE,
     )
     for change, message in (
