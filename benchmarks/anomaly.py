@@ -1,9 +1,10 @@
 """AUROC of `configs/anomaly.py` on the ADBench tables, beside PyOD's autoencoder on the same splits.
 
-    python benchmarks/anomaly.py --folder=DIR_OF_NPZ_FILES [--seeds=3] [--config=anomaly] [--pyod]
+    python -m benchmarks.anomaly --folder=DIR_OF_NPZ_FILES [--seeds=3] [--config=anomaly] [--pyod]
 
 Each npz file holds X [N, D] and y [N] (1: anomaly). Half of the normal rows train; the other half and all anomalies
 are tested; features are standardised by the training half. A seed sets the split, the parameters and the noise.
+Other arguments are settings of the config.
 `--pyod` needs `pip install -e '.[bench]'`. PyOD's autoencoder runs with its default settings on the same rows.
 """
 
@@ -19,6 +20,7 @@ from absl import logging
 from sklearn.metrics import roc_auc_score
 
 from unsupjax.commands.configs import find, load
+from unsupjax.commands.typed import changed
 from unsupjax.data import arrays, open_source
 from unsupjax.run.fit import fit
 
@@ -36,21 +38,21 @@ REFERENCE = {  # what PyOD's autoencoder is expected to reach under this protoco
 }
 
 
-def make_config(path, seed, name="anomaly"):
+def make_config(path, seed, name="anomaly", settings=()):
     """A shipped config on one file and seed."""
-    config = load(find(name))
+    config = changed(load(find(name)), list(settings))
     config.data.normal_label, config.data.holdout = (0,), 0.5
-    for field in ("columns", "missing", "strange"):  # the files hold numbers
+    for field in ("columns", "missing", "strange", "embedded"):  # the files hold numbers
         config.data[field] = inspect.signature(open_source).parameters[field].default
     config.data.source, config.data.split_seed, config.seed = f"npz:{path}", seed, seed
     config.evaluate.run, config.evaluate.figures = ("anomaly",), ()
     return config
 
 
-def ours(path, seed, name):
+def ours(path, seed, name, settings):
     """Our AUROC on one file and seed."""
     with tempfile.TemporaryDirectory() as folder:
-        return fit(make_config(path, seed, name), folder)["anomaly_auroc"]
+        return fit(make_config(path, seed, name, settings), folder)["anomaly_auroc"]
 
 
 def pyods(path, seed):
@@ -74,13 +76,12 @@ def main():
     parser.add_argument("--first_seed", type=int, default=0)
     parser.add_argument("--config", default="anomaly", help="or mixed_rows")
     parser.add_argument("--pyod", action="store_true")
-    arguments = parser.parse_args()
+    arguments, settings = parser.parse_known_args()
     logging.set_verbosity(logging.WARNING)
     warnings.simplefilter("ignore")
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
-    judges = {"ours": functools.partial(ours, name=arguments.config)} | (
-        {"PyOD": pyods} if arguments.pyod else {}
-    )
+    judges = {"ours": functools.partial(ours, name=arguments.config, settings=settings)}
+    judges |= {"PyOD": pyods} if arguments.pyod else {}
     rows = []
     for path in sorted(arguments.folder.glob("*.npz")):
         scores = {name: np.array([judge(path, seed) for seed in seeds]) for name, judge in judges.items()}

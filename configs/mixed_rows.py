@@ -22,6 +22,7 @@ def get_config():
             "columns": "mixed",
             "missing": True,
             "strange": True,
+            "embedded": 64,
             "holdout": 0.2,
         },
         method={"name": "mixed_rows"},
