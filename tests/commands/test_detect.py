@@ -2,6 +2,8 @@
 
 import csv
 import io
+import os
+import signal
 import sys
 
 import numpy as np
@@ -152,8 +154,38 @@ def test_rows_from_standard_input(runs, tmp_path, monkeypatch, capsys):
         (text_of(values[:3]) + "2024-01-02,1,hot\n", r"row 3 (from 0), column 'b' holds 'hot'"),
         (text_of(values[:3]) + "2024-01-02,1\n", "row 3 (from 0) has 2 fields"),
         (text_of(values[:3]) + "2024-01-02,1e300,1\n", r"row 3 (from 0), column 'a' holds '1e300'"),
+        ("", "standard input is empty"),
     ):
         assert message in live(monkeypatch, capsys, content, run)
+    assert "cannot be written" in live(monkeypatch, capsys, "", run, f"--state={tmp_path}/none/state.npz")
+    for rule, message in (("quantile:2", "must be above 0 and below 1"), ("nan", "must be finite")):
+        assert message in live(monkeypatch, capsys, "", run, f"--threshold={rule}")
+
+
+@pytest.fixture
+def signals():
+    kept = {which: signal.getsignal(which) for which in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for which, handler in kept.items():
+        signal.signal(which, handler)
+
+
+@pytest.mark.parametrize("which", (signal.SIGINT, signal.SIGTERM))
+def test_a_stream_that_is_ended_keeps_its_state(runs, tmp_path, monkeypatch, capsys, signals, which):
+    content = text_of(wave(100, seed=4)).encode()
+
+    class Fed(io.BytesIO):
+        def read1(self, n=-1):
+            if not (chunk := super().read1(2000)):
+                os.kill(os.getpid(), which)
+            return chunk
+
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(Fed(content)))
+    state = tmp_path / "state.npz"
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        main(["score", str(runs / "linear_forecast"), "--stream", f"--state={state}"])
+    answered = len(capsys.readouterr().out.splitlines()) - 1
+    assert arrays.load(state)[0]["rows"] == answered >= 95
 
 
 def test_what_a_model_of_series_refuses(runs, tmp_path, capsys):

@@ -4,7 +4,9 @@ import argparse
 import csv
 import io
 import pathlib
+import signal
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -23,7 +25,7 @@ from unsupjax.series.thresholds import alarms, threshold
 USUAL = "tail:0.0001"
 _READ = 2**16  # bytes of standard input, at most, that are scored together
 _MOST = float(np.finfo(np.float32).max)  # as files of series are read
-_SAVE = 2**16  # rows between two saves of a stream's state
+_SAVE = 1.0  # seconds between two saves of a stream's state
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -152,13 +154,25 @@ def live(options: argparse.Namespace, model: Model) -> None:
     path = pathlib.Path(options.state) if options.state else None
     if path is not None and path.exists():
         stream.restore(arrays.load(path)[0])
-    level = level_of(model, options.threshold or USUAL, causal=True)
-    names, saved, number = None, stream.rows, 0
+    elif path is not None:  # what cannot be written is told before there is anything to lose
+        arrays.save(path, stream.arrays())
+    if path is not None:  # a stream ends by being ended
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        _answer(stream, model, level_of(model, options.threshold or USUAL, causal=True), path)
+    finally:
+        if path is not None:
+            arrays.save(path, stream.arrays())
+
+
+def _answer(stream: Any, model: Model, level: float, path: pathlib.Path | None) -> None:
+    names, saved, number = None, time.monotonic(), 0
     out = sys.stdout
     for lines in _lines():
         rows = [row for row in csv.reader(lines) if row]
         if names is None and rows:
-            names, places, time = _places(rows.pop(0), model)
+            names, places, at = _places(rows.pop(0), model)
             out.write("time,score,threshold,alarm,top_channel\n")
         if not rows:
             out.flush()
@@ -167,14 +181,14 @@ def live(options: argparse.Namespace, model: Model) -> None:
         number += len(rows)
         first = stream.rows
         scores, parts = stream(values)
-        times = [row[time] for row in rows] if time is not None else map(str, range(first, first + len(rows)))
+        times = [row[at] for row in rows] if at is not None else map(str, range(first, first + len(rows)))
         out.write(_answers(times, scores, parts, level, model.kind.channels))
         out.flush()
-        if path is not None and stream.rows - saved >= _SAVE:
+        if path is not None and time.monotonic() - saved >= _SAVE:
             arrays.save(path, stream.arrays())
-            saved = stream.rows
-    if path is not None:
-        arrays.save(path, stream.arrays())
+            saved = time.monotonic()
+    if names is None:
+        raise UserError("standard input is empty; its first line names the columns")
 
 
 def _lines():
@@ -249,9 +263,9 @@ def _answers(
 ) -> str:
     top = np.nan_to_num(parts, nan=-1).argmax(axis=1).tolist()
     made = []
-    for time, score, c in zip(times, scores.tolist(), top, strict=True):
+    for moment, score, c in zip(times, scores.tolist(), top, strict=True):
         if score == score:
-            made.append(f"{time},{score:.6g},{level:.6g},{int(score >= level)},{channels[c]}\n")
+            made.append(f"{moment},{score:.6g},{level:.6g},{int(score >= level)},{channels[c]}\n")
         else:
-            made.append(f"{time},,{level:.6g},0,\n")
+            made.append(f"{moment},,{level:.6g},0,\n")
     return "".join(made)

@@ -50,6 +50,8 @@ def threshold(rule: str, scores: np.ndarray, per_day: float = 0.0) -> float:
         raise UserError(
             f"--threshold={rule!r} must be a number or NAME:VALUE; {nearest(name, RULES)}"
         ) from None
+    if not np.isfinite(value):
+        raise UserError(f"--threshold={rule!r} must be finite")
     if not name:
         return value
     scores = np.asarray(scores, np.float64)
@@ -68,9 +70,8 @@ def threshold(rule: str, scores: np.ndarray, per_day: float = 0.0) -> float:
     if name not in shares:
         raise UserError(f"--threshold={rule!r}: {nearest(name, RULES)}")
     if not 0 < shares[name] < 1:
-        raise UserError(
-            f"--threshold={rule!r}: the part of steps above it, {shares[name]:g}, must be in (0, 1)"
-        )
+        most = 1000 if name == "per_thousand" else 1
+        raise UserError(f"--threshold={rule!r}: the number must be above 0 and below {most}")
     if name == "tail":
         return tail_quantile(scores, value)
     return float(np.quantile(scores, 1 - shares[name]))
