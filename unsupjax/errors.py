@@ -18,7 +18,7 @@ def nearest(name: str, choices: Iterable[str]) -> str:
 
 def closest(name: str, names: Iterable[str]) -> str:
     """The end of a sentence that refuses `name`, of more than can be listed: those that hold it, or look like it."""
-    names, low = list(names), name.lower()
+    names, low = list(dict.fromkeys(names)), name.lower()
     found = [n for n in names if low and low in n.lower()][:5]
     found = found or difflib.get_close_matches(name, names, n=5, cutoff=0.5)
     return (

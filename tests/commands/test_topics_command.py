@@ -142,7 +142,7 @@ def test_topics_over_time(unsup, run, tmp_path):
     with (tmp_path / "dated.csv").open("a") as file:
         file.write("ship,\n")
     assert "row 40 (from 0) has no time" in unsup(*arguments)
-    assert "error: " in unsup(*arguments[:-1], "--time_column=when")
+    assert "--time_column='when' is no column" in unsup(*arguments[:-1], "--time_column=when")
 
 
 @pytest.mark.parametrize(

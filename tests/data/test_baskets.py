@@ -14,7 +14,7 @@ from unsupjax.data import arrays, open_source
 from unsupjax.data.bags import Rows, SparseSplit, joined, unpadded
 from unsupjax.data.kinds import Baskets, from_json
 from unsupjax.data.stream import open_stream
-from unsupjax.errors import UserError
+from unsupjax.errors import UserError, closest
 
 COUNTED = Baskets(3, ("a", "b", "c", "d"), (1, 1, 1, 1), True, '{"ngrams": 1, "stop_words": ""}')
 PLAIN = Baskets(3, ("a", "b", "c", "10"))
@@ -269,6 +269,20 @@ def test_words_are_limited(tmp_path):
     (tmp_path / "one.txt").write_text("a single document\n")
     with pytest.raises(UserError, match=r"split is empty|no word is in"):
         open_source(f"bow:lines:{tmp_path / 'one.txt'}", holdout=0.0)
+
+
+def test_texts_without_a_known_word_are_told(caplog):
+    assert COUNTED._replace(names=("cat", "dog")).rows(["cat", "zebra", "dog", ""]).lengths.tolist() == [
+        1,
+        0,
+        1,
+        0,
+    ]
+    assert (
+        "2 of 4 texts have no word that the model knows" in caplog.text
+        and "row 1 (from 0): 'zebra'" in caplog.text
+    )
+    assert closest("cats", ["cat", "dog", "cat"]) == "did you mean 'cat'?"
 
 
 def test_counts_that_scipy_saved(tmp_path):

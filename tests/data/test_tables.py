@@ -180,6 +180,8 @@ def test_csv_header_of_numbers_is_found_by_the_label_column(write):
         ("a,b\n1,2\n", {"label_column": "2"}, "label_column='2' is no column"),
         ("a,b\n1,.5\n", {"label_column": "b"}, ".5 in row 0 .* is no class"),
         ("a\n1\n2\n", {"label_column": "a"}, "no rows with features"),
+        ("a,b\n", {"header": "yes"}, "no rows below its header"),
+        ("1,2\n", {}, "split is empty; it holds one example"),
         ('a,b\n1,"2\n3,4\n', {}, "row that begins in line 2 .*unexpected end.*close its quotes"),
         ('a,b\n1,2\n3,"4\n' + "5,6\n" * 50_000, {}, "row that begins in line 3 .*close its quotes"),
         ('a,b\n1,2\n3,"4"x\n', {}, "row that begins in line 3 .*close its quotes"),

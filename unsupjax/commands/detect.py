@@ -62,9 +62,7 @@ def run(options: argparse.Namespace, model: Model) -> None:
     """Scores the series of a source into a file, a row a step."""
     if options.keep:
         raise UserError("--keep is for tables; what stands beside a score of a series is its time")
-    writer = output.check(options.out, options.overwrite)
-    if writer not in (output.Csv, output.Parquet):
-        raise UserError(f"--out={options.out}: scores of series are columns; name a .csv or .parquet file")
+    writer = output.check_columns(options.out, options.overwrite, "scores of series are columns")
     beside = output.check(options.alarms, options.overwrite) if options.alarms else None
     level = level_of(model, options.threshold or USUAL, options.causal)
     found = [

@@ -245,6 +245,13 @@ def columns_of(name: str, values: Values) -> dict[str, Any]:
     return {name: values} if values.ndim == 1 else {f"{name}{i}": column for i, column in enumerate(values.T)}
 
 
+def check_columns(path: str, overwrite: bool, what: str) -> type:
+    """`check` of a path for what is a table, such as "recommendations are a table"."""
+    if pathlib.Path(path).suffix.lower() not in (".csv", ".parquet"):
+        raise UserError(f"--out={path}: {what}; name a .csv or .parquet file")
+    return check(path, overwrite)
+
+
 def check(path: str, overwrite: bool) -> type:
     """The writer of a path, by its suffix.
 

@@ -23,9 +23,7 @@ def run(name: str, argv: list[str]) -> None:
         raise UserError(f"--top={options.top} and --batch={options.batch} must be at least 1")
     if not options.out:
         raise UserError("say where recommendations go: --out=NAME.csv or .parquet")
-    writer = output.check(options.out, options.overwrite)
-    if writer not in (output.Csv, output.Parquet):
-        raise UserError(f"--out={options.out}: recommendations are a table: --out=NAME.csv or .parquet")
+    writer = output.check_columns(options.out, options.overwrite, "recommendations are a table")
     titles = read_titles(options.names)
     model = load(options.run, options.step)
     recommend = model.recommend

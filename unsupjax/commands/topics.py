@@ -110,8 +110,11 @@ def _read(model: Model, source: str, settings: dict[str, Any]) -> Found:
 
 def _times(model: Model, source: str, column: str) -> Times:
     """When documents are of: a column of the same table, read as its texts are."""
-    stream = open_stream(source, model.kind, {**model.options, "text_column": column})
-    raw = [text for block in stream.blocks(_BLOCK, 0, 1) for text in block.raw]
+    try:
+        stream = open_stream(source, model.kind, {**model.options, "text_column": column})
+        raw = [text for block in stream.blocks(_BLOCK, 0, 1) for text in block.raw]
+    except UserError as error:
+        raise UserError(str(error).replace("config.data.text_column=", "--time_column=")) from error
     if not all(isinstance(text, str) for text in raw):
         raise UserError(f"--time_column={column}: {stream.name} is no table of texts and times")
     return periods(f"{stream.name}, column {column}", raw)

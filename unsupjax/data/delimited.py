@@ -98,7 +98,7 @@ def read(where: str, path: str, *, header: str = "auto", delimiter: str = "", na
         )
     columns = tuple(column.slice(1) for column in columns)
     if not len(columns[0]):
-        raise UserError(f"{where} has no rows with features; it needs a line of numbers for every example")
+        raise UserError(f"{where} has no rows below its header; it needs one for every example")
     found = Delimited(where, path, tuple(first), columns, True, delimiter)
     return _check_names(_without_index(found))
 

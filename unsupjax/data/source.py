@@ -376,7 +376,9 @@ def open_source(
     test = parts.train.select(test_rows) if parts.test is None else parts.test
     for name, split in (("training", train), ("test", test)):
         if not len(split):
-            raise UserError(f"{source}: the {name} split is empty; change config.data.holdout={holdout}")
+            alone = len(parts.train) == 1 and parts.test is None
+            mend = "it holds one example, and needs two" if alone else f"change config.data.holdout={holdout}"
+            raise UserError(f"{source}: the {name} split is empty; {mend}")
     if tile:
         train, test = (tiles.cut(source, split, tile) for split in (train, test))
     # A kind that is given replaces the one found: modes, which take long, are not looked for.

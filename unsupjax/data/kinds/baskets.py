@@ -129,10 +129,18 @@ class Baskets(NamedTuple):
         made = counter(**json.loads(self.words), vocabulary=list(self.names))
         if self.in_order:
             split, index = made.build_analyzer(), _numbers(self.names)
-            return joined(
+            rows = joined(
                 [np.array([index[w] for w in split(text) if w in index], np.int32) for text in texts]
             )
-        return self._of_sparse(made.transform(texts))
+        else:
+            rows = self._of_sparse(made.transform(texts))
+        if (empty := rows.lengths == 0).any():
+            logger.warning(
+                "%d of %d texts have no word that the model knows, and what is said of them says nothing; the first is "
+                "row %d (from 0): %r",
+                *(empty.sum(), len(texts), empty.argmax(), texts[int(empty.argmax())][:40]),
+            )
+        return rows
 
     def _of_names(self, raw: list) -> Rows:
         index, items, counts, strange = _numbers(self.names), [], [], {}
