@@ -63,7 +63,7 @@ PATCHES = lambda dtype, _: (models.PatchAutoencoder(SHAPE, 2, 16, 1, 2, 2.0, 8, 
 RESTORER = lambda dtype, _: (models.UNet((4, 6), dtype=dtype),)
 SMALL_CODEC = {"shape": (16, 16, 1), "hidden": 30, "filters": 4, "filter_layers": 2, "crop": 16}
 CNN = lambda dtype, axis: models.CNN((8, 8), dtype=dtype, axis_name=axis)
-MOCO = {"augment": views, "queue_size": 64}
+MOCO = {"augment": views, "queue_size": 64, "key_statistics": "shuffled"}
 
 CASES = {  # method, its networks if it has any, its arguments
     "autoencoder": (methods.autoencoder, DEEP, {"latent_dim": 6}),

@@ -1,5 +1,6 @@
 """What the matrix does not see: the mathematics of a step, against a second implementation, and known pitfalls."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,6 +13,7 @@ from unsupjax.methods.parts.keys import key_encoder
 from unsupjax.methods.parts.stack import stack, subset
 from unsupjax.methods.parts.teacher import cosine_momentum, moved
 from unsupjax.methods.parts.views import diagnose, health, two_views
+from unsupjax.parallel.mesh import make_mesh, place_batch, replicated
 
 B, D, RATE = 8, 6, 0.1
 X = np.random.default_rng(0).normal(size=(3, B, D)).astype(np.float32)
@@ -244,7 +246,7 @@ def test_the_queue_holds_unit_keys_of_both_views_and_the_loss_leaves_its_plateau
         ({"queue_size": 8}, r"choose 16"),
         ({"key_groups": 3, "queue_size": 32}, r"key_groups=3 does not divide the batch of 8"),
         ({"key_groups": 0}, r"key_groups=0 must be at least 1"),
-        ({"key_statistics": "synced"}, r"key_statistics='synced'; one of shuffled, split, global"),
+        ({"key_statistics": "synced"}, r"key_statistics='synced'; one of dealt, shuffled, split, global"),
         ({"momentum": 1.5}, r"momentum=1.5 must lie in \[0, 1\]"),
     ],
 )
@@ -259,14 +261,16 @@ def keys_of(statistics, head, groups=2):
     return key_encoder(joined, statistics, groups, None)(params, stats, X[0], jax.random.key(1))
 
 
-def test_shuffled_keys_belong_to_their_examples():
+def test_keys_of_groups_belong_to_their_examples():
     head = models.ProjectionHead((4,), batch_norm=False)
-    shuffled, plain = (keys_of(s, head)[0] for s in ("shuffled", "global"))
+    dealt, shuffled, plain = (keys_of(s, head)[0] for s in ("dealt", "shuffled", "global"))
+    np.testing.assert_allclose(dealt, plain, rtol=1e-5)
     np.testing.assert_allclose(shuffled, plain, rtol=1e-5)
 
 
 def test_groups_are_normalised_apart():
-    """A head that ends in batch norm gives each group the mean 0: neighbours where split, others where shuffled."""
+    """A head that ends in batch norm gives each group the mean 0: neighbours where split, others where shuffled or
+    dealt."""
     head = models.ProjectionHead((4,), last_norm=True)
     split, moved_stats = keys_of("split", head)
     np.testing.assert_allclose(split.reshape(2, 4, 4).mean(axis=1), 0, atol=1e-5)
@@ -274,9 +278,31 @@ def test_groups_are_normalised_apart():
     order = jax.random.permutation(jax.random.key(1), B)
     np.testing.assert_allclose(shuffled[order].reshape(2, 4, 4).mean(axis=1), 0, atol=1e-5)
     assert np.abs(shuffled.reshape(2, 4, 4).mean(axis=1)).max() > 0.1
+    dealt = keys_of("dealt", head)[0]
+    np.testing.assert_allclose([dealt[::2].mean(axis=0), dealt[1::2].mean(axis=0)], 0, atol=1e-5)
+    assert np.abs(dealt.reshape(2, 4, 4).mean(axis=1)).max() > 0.1
     whole = keys_of("global", head)[1]
     means = [s["projector"]["BatchNorm_0"]["mean"] for s in (moved_stats, whole)]
     np.testing.assert_allclose(*means, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("groups", (8, 16))
+def test_groups_are_dealt_over_devices(groups):
+    """Exchanged where every device has one example of each, else gathered: keys and moments are those of one device."""
+    joined = stack(encoder=models.MLPEncoder(()), projector=models.ProjectionHead((4,), last_norm=True))
+    x = np.random.default_rng(3).normal(size=(64, D)).astype(np.float32)
+    params, stats = joined.init(jax.random.key(0), x)
+    expected, moved = key_encoder(joined, "dealt", groups, None)(params, stats, x, jax.random.key(1))
+    over = jax.pmap(key_encoder(joined, "dealt", groups, "data"), "data", in_axes=(None, None, 0, None))
+    mapped, of_devices = over(params, stats, x.reshape(8, 8, D), jax.random.key(1))
+    np.testing.assert_allclose(mapped.reshape(64, 4), expected, rtol=1e-5, atol=1e-5)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a[0], b, rtol=1e-5, atol=1e-6), of_devices, moved)
+    mesh = make_mesh()
+    divided = jax.jit(key_encoder(joined, "dealt", groups, None))(
+        *jax.device_put((params, stats), replicated(mesh)), place_batch(x, mesh, "jit"), jax.random.key(1)
+    )
+    chex.assert_trees_all_close(divided, (expected, moved), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(expected.reshape(-1, groups, 4).mean(axis=0), 0, atol=1e-5)
 
 
 def test_views_draw_from_an_example_and_its_key_alone():

@@ -20,7 +20,15 @@ from hlo_bytes import collectives as collectives_of
 pytestmark = pytest.mark.thorough
 
 SHAPE, N, SLACK = (8, 8, 1), 8, 1.3
-ROWS = {"gan": 1024, "gan-joint": 1024, "moco": 512, "simclr": 512, "kmeans": 2048, "som": 2048}
+ROWS = {
+    "gan": 1024,
+    "gan-joint": 1024,
+    "moco": 512,
+    "moco-shuffled": 512,
+    "simclr": 512,
+    "kmeans": 2048,
+    "som": 2048,
+}
 TILE = 1024  # rows of k-means and the map, two of which are a batch
 
 
@@ -38,8 +46,9 @@ def make(name):
         pair = models.MLPGenerator(SHAPE, (32,)), models.MLPDiscriminator((32,))
         loss = {"loss": "hinge", "batches": "separate" if name == "gan" else "joint"}
         return methods.gan(*pair, tx, tx, latent_dim=4, **loss)
-    if name == "moco":
+    if name.startswith("moco"):
         options = {"augment": views, "queue_size": 1024, "symmetric": False}
+        options |= {"key_statistics": "shuffled"} if name == "moco-shuffled" else {}
         return methods.moco(models.MLPEncoder((128,)), head(), tx, **options)
     if name == "simclr":
         return methods.simclr(models.MLPEncoder((128,)), head(), tx, augment=views)
@@ -63,7 +72,7 @@ def flops(program):
     return program.cost_analysis()["flops"]
 
 
-@pytest.mark.parametrize("name", ["gan", "moco", "kmeans", "som"])
+@pytest.mark.parametrize("name", ["gan", "moco", "moco-shuffled", "kmeans", "som"])
 def test_a_device_computes_its_share(name, monkeypatch):
     whole = flops(compiled(name, 1))  # all rows in one tile: what is in a loop XLA counts once
     tiled(monkeypatch, TILE)
@@ -77,9 +86,27 @@ def test_no_batch_crosses_that_need_not(name, monkeypatch):
     batch = 4 * ROWS[name] * np.prod(SHAPE)
     large = [c.kind for c in found if c.size >= batch]
     # Shuffled batch norm gathers a view, of which a device keeps a permuted share.
-    assert large == (["all-gather"] if name == "moco" else [])
-    if name != "moco":
+    assert large == (["all-gather"] if name == "moco-shuffled" else [])
+    if name != "moco-shuffled":
         assert not {"all-to-all", "collective-permute"} & {c.kind for c in found}
+
+
+def test_under_pmap_dealt_groups_exchange_their_shares():
+    tx = optax.sgd(1e-3)
+    method = methods.moco(
+        *(models.MLPEncoder((128,)), head(), tx),
+        **{"augment": views, "queue_size": 1024, "symmetric": False, "axis_name": "data"},
+    )
+    state = jax.eval_shape(
+        make("moco").init, jax.random.key(0), jax.ShapeDtypeStruct((512, *SHAPE), jnp.float32)
+    )
+    x = jax.ShapeDtypeStruct((N, 512 // N, *SHAPE), jnp.float32)
+    text = jax.pmap(method.step, "data", in_axes=(None, 0)).lower(state, x).compile().as_text()
+    found = collectives_of(text, "most")
+    share = 4 * 512 // N * np.prod(SHAPE)
+    keys = 4 * 512 // N * 8
+    assert {c.size for c in found if c.kind == "all-to-all"} == {share, keys}
+    assert not [c for c in found if c.kind == "all-gather" and c.size >= N * share]
 
 
 def trained(method, batches, mesh):

@@ -44,7 +44,7 @@ def moco(
     temperature: float = 0.1,
     momentum: float = 0.99,
     symmetric: bool = True,
-    key_statistics: str = "shuffled",
+    key_statistics: str = "dealt",
     key_groups: int = 8,
     examples: int | None = None,
     axis_name: str | None = None,
@@ -66,9 +66,12 @@ def moco(
         momentum: of the teacher, in [0, 1]; 0.999 for long runs.
         symmetric: the mean loss of q(x1) with k(x2) and q(x2) with k(x1), both against the same queue; else the
             first alone, in half the time.
-        key_statistics: batch norm of keys over "shuffled" groups of the global batch (drawn anew each step),
-            over "split" ones (neighbours), or over the whole batch as that of queries ("global").
-        key_groups: groups of the global batch; a multiple of the number of devices that divides the batch.
+        key_statistics: batch norm of keys over groups of the global batch: "dealt", of which the first has the first
+            example, the second the second, and so on in turn (of a batch in random order as random as a shuffle, and
+            devices exchange their shares alone); "shuffled" anew each step (every device sees all pictures); "split",
+            neighbours; or over the whole batch as that of queries ("global").
+        key_groups: groups of the global batch; a multiple of the number of devices that divides the batch. Where a
+            device's share is no multiple of it, dealing gathers as shuffling does.
         examples: of the training split, where known: a queue with more keys would hold earlier keys of the very
             examples that it is compared with.
         axis_name: the mapped device axis under `pmap` or `shard_map`; the modules' batch norm names it too.

@@ -49,6 +49,13 @@ def gather_rows(x: jax.Array, axis_name: str | None) -> jax.Array:
     return x if axis_name is None else jax.lax.all_gather(x, axis_name, tiled=True)
 
 
+def exchange(x: jax.Array, axis_name: str | None, back: bool = False) -> jax.Array:
+    """`[G, B, ...]` of every device, their G rows divided over the n devices: `[G / n, n B, ...]`, or `back` again."""
+    if axis_name is None:
+        return x
+    return jax.lax.all_to_all(x, axis_name, int(back), int(not back), tiled=True)
+
+
 def divided_like(x: jax.Array, batch: jax.Array, axis_name: str | None) -> jax.Array:
     """`x` `[B, ...]`, its rows divided over devices as those of `batch` `[B, ...]` are; values stay what they are.
 
