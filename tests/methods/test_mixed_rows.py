@@ -255,6 +255,20 @@ def test_many_categories_are_embedded():
     )
 
 
+@pytest.mark.parametrize("names", (("amount", "double"), ("who", "colour")))
+def test_columns_of_one_sort(names):
+    """No array of a state is empty, which no checkpoint could hold."""
+    columns = tuple(c for c in COLUMNS if c.name in names)
+    kind = fit(TABLE[list(names)], columns, missing=True)
+    rows = kind.prepare(TABLE[list(names)])
+    method = made(kind=kind, rows=rows, term_weights=(1.0, 1.0, 1.0, 1.0))
+    state = jax.jit(method.init)(KEY, rows[:100])
+    assert all(x.size for x in jax.tree.leaves(state))
+    parts = jax.jit(method.surprise)(method.finish(state), rows[:50])
+    assert parts.shape == (50, 2) and np.isfinite(parts).all()
+    assert method.impute(state, rows[:5], np.ones((5, 2), bool)).shape == (5, *kind.shape)
+
+
 def test_a_variational_code():
     """The loss is the likelihoods and beta times the divergence; a beta that is large leaves nothing in the code."""
     states = []

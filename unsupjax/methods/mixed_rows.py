@@ -172,7 +172,7 @@ def mixed_rows(
         return jnp.concatenate(parts, axis=1)
 
     def init(key, batch):
-        known = jax.tree.map(jnp.asarray, found())
+        known = mixed.kept(jax.tree.map(jnp.asarray, found()))
         draw = lambda i, k: jax.random.normal(jax.random.fold_in(key, 100 + i), (k, embedding_dim))
         tables = tuple(draw(i, k) / np.sqrt(embedding_dim) for i, (_, k) in enumerate(made.codes))
         params, h = {"embeddings": tables}, jnp.zeros((len(batch), made.width + columns + embedded))
@@ -186,8 +186,11 @@ def mixed_rows(
         zero = jnp.zeros((), jnp.int32)
         return MixedRowsState(zero, key, params, tx.init(params), known, jnp.ones(()))
 
+    def known_of(state):
+        return mixed.whole(made, state.known)
+
     def step(state: MixedRowsState, x: jax.Array):
-        y, codes = look(state.known, x)
+        y, codes = look(known_of(state), x)
         keys = example_keys(jax.random.fold_in(state.key, state.step), len(x), axis_name)
 
         def drawn(key):
@@ -205,7 +208,7 @@ def mixed_rows(
                 draw = jax.vmap(lambda key: jax.random.normal(jax.random.fold_in(key, 3), (latent_dim,)))
                 code = code + jnp.exp(0.5 * log_variance) * draw(keys)
             out = through(params, ("decoder", "head"), code)
-            each = nats(params, state.known, out, (y, codes)).sum(axis=1) + beta * divergence
+            each = nats(params, known_of(state), out, (y, codes)).sum(axis=1) + beta * divergence
             kept = each <= jnp.quantile(each, 1 - trim) if trim else jnp.ones(len(x), bool)
             value = jnp.where(kept, each, 0).sum() / jnp.maximum(kept.sum(), 1)
             return value, {"surprise": each.mean()}
@@ -216,18 +219,18 @@ def mixed_rows(
 
     def of_network(state, seen):
         code, log_variance = coded(state.params, seen, jnp.zeros((len(seen[0]), columns)))
-        parts = nats(state.params, state.known, through(state.params, ("decoder", "head"), code), seen)
+        parts = nats(state.params, known_of(state), through(state.params, ("decoder", "head"), code), seen)
         if beta:
             parts += beta / columns * losses.kl_standard_normal(code, log_variance)[:, None]
         return parts
 
     def finish(state: MixedRowsState):
-        known = state.known
+        known = known_of(state)
         each = of_network(state, (known.memory + known.mean[None], known.places)).sum(axis=1)
         return state._replace(usual=jnp.maximum(each.std(), 1e-3))
 
     def surprise(state: MixedRowsState, x: jax.Array):
-        known, seen = state.known, look(state.known, x)
+        known, seen = known_of(state), look(known_of(state), x)
         less = seen[0] - known.mean[None]
         parts = network / state.usual * of_network(state, seen) if network else jnp.zeros((len(x), columns))
         models = (
@@ -242,12 +245,12 @@ def mixed_rows(
         return parts[:, made.order]
 
     def encode(state: MixedRowsState, x: jax.Array):
-        return coded(state.params, look(state.known, x), jnp.zeros((len(x), columns)))[0]
+        return coded(state.params, look(known_of(state), x), jnp.zeros((len(x), columns)))[0]
 
     def impute(state: MixedRowsState, x: jax.Array, away: jax.Array):
         """Stored rows whose columns `away` `[B, J]` are predicted: numbers by their mode, categories the likeliest."""
         x = jnp.asarray(x, jnp.float32)
-        known, seen = state.known, look(state.known, x)
+        known, seen = known_of(state), look(known_of(state), x)
         placed = jnp.zeros((len(x), columns)).at[:, made.order].set(away.astype(jnp.float32))
         out = predict(state.params, seen, placed)
         guess = [jnp.argmax(log[:, :-1], axis=1) for log in log_probs(state.params, known, out)]

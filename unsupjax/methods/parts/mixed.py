@@ -290,6 +290,20 @@ def _copula(made: Layout, y: np.ndarray) -> Copula:
     return Copula(knots, scores, mean.astype(np.float32), precision.astype(np.float32))
 
 
+def kept(known: Known) -> Known:
+    """Without arrays that have no entry, which a state cannot hold: of a table without numbers, or without indices."""
+    return jax.tree.map(lambda a: a if a.size else None, known)
+
+
+def whole(made: Layout, known: Known) -> Known:
+    """What was `kept`, with its empty arrays."""
+    if not len(made.numbers):
+        none, table = jnp.zeros(0), jnp.zeros((0, _KNOTS))
+        copula = known.copula._replace(knots=table, scores=table)
+        known = known._replace(heavy=none, centre=none, scale=none, copula=copula)
+    return known if made.codes else known._replace(places=jnp.zeros((len(known.memory), 0), jnp.int32))
+
+
 def conditional(made: Layout, known: Known | Copula, y: jax.Array) -> jax.Array:
     r"""Surprise of each column given all the others, nats `[B, J]`, numbers first, of entries less their mean `[B, E]`.
 
