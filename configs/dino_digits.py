@@ -2,8 +2,8 @@
 
     python train.py --config=configs/dino_digits.py
 
-Trained on three quarters of the training digits and judged on the rest (422 steps, seed 0): kNN (k = 10) 97.5 %, an
-untrained encoder 94.7 %, the pixels 97.2 %; one image is .3 %. On the test digits it has not been run.
+kNN (k = 10) on the test digits, seeds 0 to 2: 98.6, 97.8 and 98.3 %, an untrained encoder 95.5, 96.9 and 96.4 %, the
+pixels 98.1 %; linear probe 98.6, 99.7 and 98.9 %. One image is .3 %. Chosen on a quarter of the training digits.
 
 Optimizer, views and length are those of `simclr_digits.py`. A teacher that warms to 0.07 and is slower (the defaults)
 reached 96.7 % there; nothing else was tried. Local views (`--config.method.local_count=4

@@ -9,10 +9,12 @@ network with patches of 4 x 4:
     python train.py --config=configs/masked_patches_cifar10.py --config.network.patch_size=4 \\
         --config.network.width=128 --config.network.depth=4 --config.network.heads=4 --config.network.mlp_ratio=2 \\
         --config.network.decoder_width=64 --config.network.decoder_depth=1 --config.network.norm=rms \\
-        --config.network.mlp=relu2 --config.train.batch_size=64 --config.train.epochs=5 \\
-        --config.optimizer.learning_rate=2e-3 --config.evaluate.fine_tune.epochs=2 --workdir=runs/masked_cifar10_small
+        --config.network.mlp=relu2 --config.train.batch_size=64 --config.train.epochs=8 \\
+        --config.optimizer.learning_rate=2e-3 --config.evaluate.fine_tune.epochs=10 \\
+        --config.evaluate.fine_tune.fractions="(0.01, 0.1)" --workdir=runs/masked_cifar10_small
 
-That has not been run to its end either.
+Test accuracy, seed 0, an hour on a core: linear probe 55.3 %, kNN 46.1 %; fine-tuned on 1 % of the labels 34.1 %, the
+same network from scratch 30.0 %; on 10 % 52.6 and 41.7 %.
 """
 
 from unsupjax.config import experiment
