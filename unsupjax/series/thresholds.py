@@ -71,7 +71,7 @@ def threshold(rule: str, scores: np.ndarray, per_day: float = 0.0) -> float:
         raise UserError(f"--threshold={rule!r}: {nearest(name, RULES)}")
     if not 0 < shares[name] < 1:
         most = 1000 if name == "per_thousand" else 1
-        raise UserError(f"--threshold={rule!r}: the number must be above 0 and below {most}")
+        raise UserError(f"--threshold={rule!r}: the number must be in (0, {most})")
     if name == "tail":
         return tail_quantile(scores, value)
     return float(np.quantile(scores, 1 - shares[name]))

@@ -30,11 +30,14 @@ def key_encoder(networks: Stack, statistics: str, groups: int, axis_name: str | 
     if groups < 1:
         raise ValueError(f"key_groups={groups} must be at least 1")
 
-    def in_groups(params: Any, stats: Any, x: jax.Array):
+    def own_groups() -> int:
         devices = device_count(axis_name)
         if groups % devices:
             raise ValueError(f"key_groups={groups} is no multiple of the {devices} devices")
-        parts = x.reshape(groups // devices, -1, *x.shape[1:])
+        return groups // devices
+
+    def in_groups(params: Any, stats: Any, x: jax.Array):
+        parts = x.reshape(own_groups(), -1, *x.shape[1:])
         keys, moved = jax.vmap(networks.local, in_axes=(None, None, 0))(params, stats, parts)
         moved = pmean(jax.tree.map(lambda s: s.mean(axis=0), moved), axis_name)
         return keys.reshape(x.shape[0], -1), moved
@@ -53,6 +56,7 @@ def key_encoder(networks: Stack, statistics: str, groups: int, axis_name: str | 
         return in_order(params, stats, x, jax.random.permutation(key, x.shape[0] * device_count(axis_name)))
 
     def dealt(params: Any, stats: Any, x: jax.Array, key: jax.Array):
+        own_groups()  # what does not fit is refused before it is exchanged
         n = x.shape[0]
         if n % groups:  # a device has not one example of each
             order = jnp.arange(n * device_count(axis_name)).reshape(-1, groups).T.reshape(-1)

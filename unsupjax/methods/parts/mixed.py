@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.special import ndtri
 
 from unsupjax.methods.parts.subspace import to_others
 from unsupjax.numerics.nearest import lowest
@@ -186,6 +185,8 @@ def normal(made: Layout, copula: Copula, y: jax.Array) -> jax.Array:
 
 def _knots(v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Of a column's values 257, at even distances of their normal scores (of fewer the last repeated), and these."""
+    from scipy.special import ndtri
+
     values, counts = np.unique(v, return_counts=True) if len(v) else (np.zeros(1), np.ones(1))
     ends = np.cumsum(counts)
     scores = ndtri((ends - counts / 2) / ends[-1])
