@@ -6,8 +6,8 @@
 Two minutes on a core. Network connections (NSL-KDD), trained on the normal ones: AUROC 0.974, of kinds of attacks that
 are new 0.960.
 
-Categories of more than 64 values (shops, users; `--config.data.embedded`) are embedded; a column that names rows belongs
-in --config.data.leave_out. `--config.method.beta=1.0` makes the network a variational one.
+Categories of more than 64 values (shops, users; `--config.data.embedded`) are embedded; a column that names rows
+belongs in --config.data.leave_out. `--config.method.beta=1.0` makes the network a variational one.
 
 Labels are only for judging: without any, leave both settings out and set --config.evaluate.run="()" and
 --config.evaluate.figures="()". Where training rows are contaminated: --config.method.trim=0.05. Then
