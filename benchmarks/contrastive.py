@@ -35,7 +35,7 @@ from unsupjax.run import loop
 
 SHAPE = (32, 32, 3)
 TEMPERATURE = 0.2
-ON_CPU = jax.default_backend() == "cpu"
+on_cpu = lambda: jax.default_backend() == "cpu"  # asked when the devices are chosen
 
 
 def parts(width, dtype):
@@ -47,10 +47,10 @@ def parts(width, dtype):
 
 def ours(x, width, batch, steps, dtype):
     """A function that runs `steps` whole steps and waits for them."""
-    mesh = make_mesh(jax.devices()[:1])
+    mesh = make_mesh(jax.devices() if on_cpu() else jax.devices()[:1])
     encoder, projector, policy, tx = parts(width, dtype)
     method = methods.simclr(encoder, projector, tx, augment=policy, temperature=TEMPERATURE)
-    feed = resident(jax.device_put(x, replicated(mesh)), batch, 0, 1 if ON_CPU else 20)
+    feed = resident(jax.device_put(x, replicated(mesh)), batch, 0, 1 if on_cpu() else 20)
     see = Images(x.shape[1:]).see
     run = loop.compile_block(method, feed, mesh, "jit", see)
     first = see(jnp.asarray(x[:batch]))
@@ -77,7 +77,7 @@ def torch_step(width, batch):
         nn.Linear(8 * width, 512, bias=False), nn.BatchNorm1d(512), nn.ReLU(), nn.Linear(512, 128)
     )
     model = nn.Sequential(torch_resnet18(width), head).train()
-    if not ON_CPU:
+    if not on_cpu():
         model = model.cuda().to(memory_format=torch.channels_last)
     criterion = NTXentLoss(TEMPERATURE)
     tx = torch.optim.SGD(model.parameters(), 0.03, momentum=0.9)
@@ -120,7 +120,7 @@ def lightly(x, width, batch, steps):
             if views is None:
                 batches = iter(loader)
                 views = next(batches)
-            loss = step(*(view if ON_CPU else view.cuda(non_blocking=True) for view in views[:2]))
+            loss = step(*(view if on_cpu() else view.cuda(non_blocking=True) for view in views[:2]))
         return float(loss.detach())
 
     return measure
@@ -131,7 +131,7 @@ def lightly_tensors(width, batch, steps):
     import torch
 
     step = torch_step(width, batch)
-    x1, x2 = (torch.rand(batch, 3, 32, 32, device="cpu" if ON_CPU else "cuda") for _ in range(2))
+    x1, x2 = (torch.rand(batch, 3, 32, 32, device="cpu" if on_cpu() else "cuda") for _ in range(2))
 
     def measure():
         for _ in range(steps):
@@ -196,11 +196,13 @@ def main():
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=4 if ON_CPU else 100)
+    parser.add_argument("--steps", type=int, default=0, help="of a round; 0: 4 on a CPU, else 100")
     parser.add_argument("--bfloat16", action="store_true")
     parser.add_argument("--without_peers", action="store_true")
+    parser.add_argument("--devices", type=int, default=1, help="into which the CPU is divided")
     options = parser.parse_args()
-    width, batch, steps = options.width, options.batch, options.steps
+    jax.config.update("jax_num_cpu_devices", options.devices)
+    width, batch, steps = options.width, options.batch, options.steps or (4 if on_cpu() else 100)
     dtype = jnp.bfloat16 if options.bfloat16 else None
     if options.data:
         x = arrays(open_source(options.data).train, 10_000)[0]

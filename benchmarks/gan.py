@@ -29,7 +29,7 @@ from unsupjax.parallel.mesh import make_mesh, place_batch, replicated
 from unsupjax.run import loop
 
 LATENT = 64
-ON_CPU = jax.default_backend() == "cpu"
+on_cpu = lambda: jax.default_backend() == "cpu"  # asked when the devices are chosen
 CASES = {  # shape, networks
     "mlp": ((28, 28, 1), "mlp"),
     "dcgan28": ((28, 28, 1), "dcgan"),
@@ -60,11 +60,11 @@ def ours(case, width, batch, steps, norm="batch", **arguments):
     """A function that runs that many of our steps."""
     shape, kind = CASES[case]
     x = np.random.default_rng(0).integers(0, 256, (20 * batch, *shape), np.uint8)
-    mesh = make_mesh(jax.devices()[:1])
+    mesh = make_mesh(jax.devices() if on_cpu() else jax.devices()[:1])
     adam = lambda: optax.adam(2e-4, b1=0.5)
     pair = networks(kind, shape, width, norm)
     method = methods.gan(*pair, adam(), adam(), latent_dim=LATENT, **arguments)
-    feed = resident(jax.device_put(x, replicated(mesh)), batch, 0, 1 if ON_CPU and kind != "mlp" else 20)
+    feed = resident(jax.device_put(x, replicated(mesh)), batch, 0, 1 if on_cpu() and kind != "mlp" else 20)
     see = Images(x.shape[1:]).see
     run = loop.compile_block(method, feed, mesh, "jit", see)
     first = see(jnp.asarray(x[:batch]))
@@ -119,7 +119,7 @@ def in_torch(case, width, batch, steps, compiled):
     from torch.nn.functional import softplus
 
     shape, kind = CASES[case]
-    device = "cpu" if ON_CPU else "cuda"
+    device = "cpu" if on_cpu() else "cuda"
     g, d = (network.to(device).train() for network in torch_networks(case, width))
     images = torch.randint(0, 256, (20 * batch, shape[2], *shape[:2]), dtype=torch.uint8, device=device)
     flat = kind == "mlp"
@@ -173,7 +173,9 @@ def main():
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--without_peers", action="store_true")
+    parser.add_argument("--devices", type=int, default=1, help="into which the CPU is divided")
     options = parser.parse_args()
+    jax.config.update("jax_num_cpu_devices", options.devices)
     print(
         f"{platform.machine()}, {jax.devices()[0].device_kind}, jax {jax.__version__}, batch {options.batch}\n"
     )
@@ -182,7 +184,7 @@ def main():
         + 5 * "---|"
     )
     for case in options.cases:
-        steps = (200 if case == "mlp" else 4) if ON_CPU else 200
+        steps = (200 if case == "mlp" else 4) if on_cpu() else 200
         common = (case, options.width, options.batch, steps)
         contestants = {"ours": ours(*common)}
         if not options.without_peers:
@@ -199,7 +201,7 @@ def main():
     )
     rows = {name: [] for name in COSTS}
     for case in options.cases:
-        steps = (100 if case == "mlp" else 3) if ON_CPU else 100
+        steps = (100 if case == "mlp" else 3) if on_cpu() else 100
         make = lambda arguments, case=case, steps=steps: ours(
             case, options.width, options.batch, steps, **{"norm": "none"} | arguments
         )

@@ -158,6 +158,20 @@ def test_methods_without_networks_have_no_sections_for_them():
     build(config, (8, 8, 1), 1438, 10)
 
 
+def test_a_section_that_a_method_does_without_may_be_left_out():
+    networks = {"encoder": {"name": "mlp", "features": (8,)}, "decoder": {"name": "mlp", "features": (8,)}}
+    made = {}
+    for augment in (None, {"name": "glyphs"}):
+        config = experiment(data={"source": "digits"}, method={"name": "dec"}, augment=augment, **networks)
+        check(config)
+        assert ("augment" in config) == bool(augment)
+        made[bool(augment)] = build(config, (8, 8, 1), 256, 100)
+    x = np.random.default_rng(0).uniform(size=(32, 8, 8, 1)).astype(np.float32)
+    state = made[False].init(jax.random.key(0), x)
+    plain, seen = (made[augmented].step(state, x)[1]["loss"] for augmented in (False, True))
+    assert plain != seen  # of views
+
+
 @pytest.mark.parametrize(
     ("sections", "message"),
     [

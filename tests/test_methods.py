@@ -133,6 +133,7 @@ CASES = {  # method, its networks if it has any, its arguments
             "update_epochs": 2,
             "reconstruction_weight": 0.0,
             "kmeans_examples": 20,
+            "augment": views,
         },
     ),
     "desom": (methods.desom, DEEP, {"latent_dim": 6, "height": 3, "width": 4, "total_steps": 4}),

@@ -192,6 +192,12 @@ def sections_of(method: str) -> tuple[str, ...]:
     return tuple(name for name, slot in SLOTS.items() if any(p in parameters for p in slot.parameters))
 
 
+def optional(section: str, method: str) -> bool:
+    """Whether that method does without a section that it takes: its factory's argument is None by default."""
+    parameters = inspect.signature(METHODS[method]).parameters
+    return any(p in parameters and parameters[p].default is None for p in SLOTS[section].parameters)
+
+
 def experiment(
     *,
     method: dict,
@@ -255,6 +261,8 @@ def experiment(
     config["method"] = _made("method", METHODS, method)
     for section in taken:
         slot, given = SLOTS[section], sections.get(section)
+        if not given and optional(section, method["name"]):
+            continue
         if not (given or slot.usual):
             raise UserError(f"config.{section} is missing, and the method {method['name']!r} needs one")
         config[section] = _made(section, slot.factories, given or {"name": slot.usual})

@@ -51,10 +51,10 @@ def soft(layers, x):
 class Reference:
     """numpy, float64: targets recomputed over the full data whenever an update is due."""
 
-    def __init__(self, params, gamma, weight, pretrain, update, tolerance):
+    def __init__(self, params, gamma, weight, pretrain, update, tolerance, view=1.0):
         self.now, self.target, self.f = layers(params), None, None
         self.gamma, self.weight, self.pretrain, self.update = gamma, weight, pretrain, update
-        self.tolerance, self.changed, self.converged = tolerance, 1.0, False
+        self.tolerance, self.changed, self.converged, self.view = tolerance, 1.0, False, view
 
     def kind(self, epoch):
         if epoch <= self.pretrain:
@@ -82,8 +82,9 @@ class Reference:
 
     def descend(self, x, weight, gamma):
         w, b, v, c, m = self.now
-        z = x @ w + b
-        error = z @ v + c - x
+        seen = self.view * x
+        z = seen @ w + b
+        error = z @ v + c - seen
         d_output = 2 * weight * error / len(x)
         d_z, d_m = d_output @ v.T, np.zeros_like(m)
         if gamma:
@@ -91,24 +92,31 @@ class Reference:
             p = q**2 / self.f
             p /= p.sum(axis=1, keepdims=True)
             apart = z[:, None] - m
-            pull = ((p - soft(self.now, x)) / (1 + np.square(apart).sum(axis=2)))[:, :, None] * apart
+            pull = ((p - soft(self.now, seen)) / (1 + np.square(apart).sum(axis=2)))[:, :, None] * apart
             d_z, d_m = d_z + 2 * gamma * pull.sum(axis=1) / len(x), -2 * gamma * pull.sum(axis=0) / len(x)
-        steps = (x.T @ d_z, d_z.sum(axis=0), z.T @ d_output, d_output.sum(axis=0), d_m)
+        steps = (seen.T @ d_z, d_z.sum(axis=0), z.T @ d_output, d_output.sum(axis=0), d_m)
         self.now = tuple(a - RATE * g for a, g in zip(self.now, steps, strict=True))
 
 
 @pytest.mark.thorough
 @pytest.mark.parametrize(
-    "batch, pretrain, update, weight, tolerance",
-    [(16, 2, 1, 1.0, 0.0), (16, 1, 2, 0.0, 0.0), (10, 1, 1, 1.0, 0.05), (50, 1, 2, 0.5, 0.0)],
+    "batch, pretrain, update, weight, tolerance, view",
+    [
+        (16, 2, 1, 1.0, 0.0, 0.7),
+        (16, 1, 2, 0.0, 0.0, 1.0),
+        (10, 1, 1, 1.0, 0.05, 1.0),
+        (50, 1, 2, 0.5, 0.0, 1.0),
+    ],
 )
-def test_every_phase_is_that_of_numpy(batch, pretrain, update, weight, tolerance):
-    """Also where batches lie across the borders of epochs, and where each is an epoch."""
+def test_every_phase_is_that_of_numpy(batch, pretrain, update, weight, tolerance, view):
+    """Also where batches lie across the borders of epochs, where each is an epoch, and on views of the examples."""
     arguments = {"pretrain_epochs": pretrain, "update_epochs": update, "tolerance": tolerance}
+    if view != 1:
+        arguments["augment"] = lambda key, x: (view * x, x)
     method, step = make(**arguments, reconstruction_weight=weight)
     steps = N * (pretrain + 2 + 4 * (update + 1)) // batch
     start = method.init(jax.random.key(1), X[:batch])
-    reference, seen = Reference(start.params, 20.0, weight, pretrain, update, tolerance), []
+    reference, seen = Reference(start.params, 20.0, weight, pretrain, update, tolerance, view), []
     for i, _, state, metrics in walk(method, step, batch, steps):
         reference.step(i, batch, state.params["centers"])
         for found, expected in zip(layers(state.params), reference.now, strict=True):

@@ -69,7 +69,7 @@ class Reference:
         return np.maximum(x + y, 0)
 
     def resnet(self, x, block, stem, sizes):
-        x = conv(x, self.variables["params"]["Conv_0"]["kernel"], 2 if stem == "imagenet" else 1)
+        x = conv(x, self.variables["params"]["Conv_0"]["kernel"], 1 if stem == "cifar" else 2)
         x = np.maximum(self.norm(x, "BatchNorm_0"), 0)
         x = pool(x) if stem == "imagenet" else x
         for stage, blocks in enumerate(sizes):
@@ -81,7 +81,8 @@ class Reference:
 
 
 @pytest.mark.parametrize(
-    "block, stem, size", [("basic", "cifar", (6, 5)), ("bottleneck", "imagenet", (11, 9))]
+    "block, stem, size",
+    [("basic", "cifar", (6, 5)), ("basic", "half", (7, 8)), ("bottleneck", "imagenet", (11, 9))],
 )
 def test_it_is_that_of_loops(block, stem, size):
     """Output and running statistics, in training and after, of blocks with and without a 1x1 shortcut."""
@@ -113,7 +114,7 @@ def test_the_numbers_of_parameters_are_the_published_ones():
     assert counts(models.resnet18(), (32, 32, 3)) == 11_176_512 - (49 - 9) * 3 * 64
 
 
-@pytest.mark.parametrize("stem", ["cifar", "imagenet"])
+@pytest.mark.parametrize("stem", ["cifar", "half", "imagenet"])
 @pytest.mark.parametrize("shape", [(1, 1, 1), (8, 8, 1), (28, 28, 1), (33, 47, 3)])
 def test_images_of_any_size(stem, shape):
     for factory, features in ((models.resnet18, 8), (models.resnet50, 32)):
@@ -133,6 +134,7 @@ def test_the_small_stem_keeps_the_resolution():
         return [made[f"stage{i}_block1"]["__call__"][0].shape[1] for i in range(4)]
 
     assert shapes("cifar") == [32, 16, 8, 4]
+    assert shapes("half") == [16, 8, 4, 2]
     assert shapes("imagenet") == [8, 4, 2, 1]
 
 
@@ -223,7 +225,7 @@ def test_what_a_config_can_hold():
     "module, shape, message",
     [
         (models.ResNet(block="wide"), (2, 8, 8, 3), "unknown block 'wide'; one of basic, bottleneck"),
-        (models.ResNet(stem="mnist"), (2, 8, 8, 3), "unknown stem 'mnist'; one of cifar, imagenet"),
+        (models.ResNet(stem="mnist"), (2, 8, 8, 3), "unknown stem 'mnist'; one of cifar, half, imagenet"),
         (models.resnet18(), (2, 64), r"a ResNet needs images \[B, H, W, C\] and got shape \(2, 64\)"),
         (models.CNN(), (2, 8, 8), r"a CNN needs images"),
     ],

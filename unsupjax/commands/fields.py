@@ -66,7 +66,10 @@ def _told(title: str, name: str, made: Any) -> str:
         if text := texts.get(field, ""):
             lines.append(textwrap.indent(textwrap.fill(text, 100), "      "))
     if title == "method":
-        taken = ", ".join(configs.sections_of(name))
+        taken = ", ".join(
+            f"{section} (may be left out)" if configs.optional(section, name) else section
+            for section in configs.sections_of(name)
+        )
         lines.append(
             f"  sections: {taken}; see `unsupjax fields mlp` and the like, and {', '.join(SECTIONS)}"
         )

@@ -90,8 +90,9 @@ def _constructor(network: "ResNet", known: str, library: str) -> str:
 def _changes(network: "ResNet", encoder: Encoder) -> list[str]:
     """Lines that make of the library's ResNet one with our stem and without a classifier."""
     channels, lines = encoder.kind.shape[-1], []
-    if network.stem == "cifar":
-        lines.append(f"model.conv1 = torch.nn.Conv2d({channels}, {_WIDTH}, 3, 1, 1, bias=False)")
+    if network.stem != "imagenet":
+        stride = 1 if network.stem == "cifar" else 2
+        lines.append(f"model.conv1 = torch.nn.Conv2d({channels}, {_WIDTH}, 3, {stride}, 1, bias=False)")
         lines.append("model.maxpool = torch.nn.Identity()")
     elif channels != 3:
         lines.append(f"model.conv1 = torch.nn.Conv2d({channels}, {_WIDTH}, 7, 2, 3, bias=False)")

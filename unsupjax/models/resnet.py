@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from unsupjax.models.layers import HE, batch_norm, require_images
 
-STEMS = ("cifar", "imagenet")
+STEMS = ("cifar", "half", "imagenet")
 
 
 def _conv(features: int, size: int, stride: int, dtype: jnp.dtype | None) -> nn.Conv:
@@ -76,7 +76,8 @@ class ResNet(nn.Module):
         stage_sizes: blocks of each stage.
         block: `"basic"` or `"bottleneck"`.
         width: channels of the first stage.
-        stem: `"cifar"`, a 3x3 convolution, or `"imagenet"`, a 7x7 convolution and a 3x3 maximum, each of stride 2.
+        stem: `"cifar"`, a 3x3 convolution; `"half"`, the same of stride 2, for a quarter of the work; `"imagenet"`, a
+            7x7 convolution and a 3x3 maximum, each of stride 2.
         zero_init: every block starts as the identity: gamma of its last batch norm starts at 0.
         norm_momentum: of the running statistics, which lie in `batch_stats`.
         dtype: compute dtype; parameters and statistics are float32.
@@ -104,8 +105,8 @@ class ResNet(nn.Module):
         norm = functools.partial(
             batch_norm, train, momentum=self.norm_momentum, dtype=self.dtype, axis_name=self.axis_name
         )
-        if self.stem == "cifar":
-            x = nn.relu(norm()(_conv(self.width, 3, 1, self.dtype)(x)))
+        if self.stem != "imagenet":
+            x = nn.relu(norm()(_conv(self.width, 3, 1 if self.stem == "cifar" else 2, self.dtype)(x)))
         else:
             x = nn.relu(norm()(_conv(self.width, 7, 2, self.dtype)(x)))
             x = nn.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))

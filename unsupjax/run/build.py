@@ -118,7 +118,7 @@ def build(
     taken, parts = inspect.signature(METHODS[config.method.name]).parameters, {}
     for section, slot in SLOTS.items():
         for parameter in slot.parameters if slot.factories is not SCHEDULES else ():
-            if parameter not in taken:
+            if parameter not in taken or section not in config:
                 continue
             if slot.factories is OPTIMIZERS:
                 parts[parameter] = optimizer(config, total_steps * updates_a_step(config, section), section)
