@@ -30,6 +30,7 @@ from unsupjax import augment, losses, methods, models
 from unsupjax.data import arrays, open_source
 from unsupjax.data.feeds import resident
 from unsupjax.data.kinds import Images
+from unsupjax.methods.parts.stack import stack
 from unsupjax.parallel.mesh import make_mesh, place_batch, replicated
 from unsupjax.run import loop
 
@@ -144,7 +145,7 @@ def lightly_tensors(width, batch, steps):
 def profile(x, width, batch, rounds, dtype):
     """Median seconds of augmentation, forward pass, loss, gradient and update, each compiled by itself."""
     encoder, projector, policy, tx = parts(width, dtype)
-    networks = methods.stack.stack(encoder=encoder, projector=projector)
+    networks = stack(encoder=encoder, projector=projector)
     images = Images(x.shape[1:]).see(jnp.asarray(x[:batch]))
     params, stats = networks.init(jax.random.key(0), images)
     augmented = jax.jit(lambda key, x: jnp.concatenate(jax.vmap(policy)(jax.random.split(key, len(x)), x)))
@@ -179,7 +180,7 @@ def profile(x, width, batch, rounds, dtype):
 def flops(width, batch):
     """Floating-point operations of forward and backward passes of two views, counted by the compiler."""
     encoder, projector, _, _ = parts(width, None)
-    networks = methods.stack.stack(encoder=encoder, projector=projector)
+    networks = stack(encoder=encoder, projector=projector)
     views = jax.ShapeDtypeStruct((2 * batch, *SHAPE), jnp.float32)
     params, stats = jax.eval_shape(networks.init, jax.random.key(0), views)
     gradient = jax.grad(lambda p, s, v: networks.forward(p, s, v)[0].sum())

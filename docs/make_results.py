@@ -85,7 +85,7 @@ def train(run: str, seed: int, data_dir: str, files: pathlib.Path) -> dict:
     config, *flags = shlex.split(run)
     # A file that a run names, as in `text:FILE`, lies in a folder of the reader's.
     flags = [re.sub(r"(source=\w+:)([\w./-]+\.\w+)$", rf"\g<1>{files}/\g<2>", flag) for flag in flags]
-    flags += [f"--config.data.data_dir={data_dir}"] if data_dir and "mnist" in config + run else []
+    flags += [f"--config.data.data_dir={data_dir}"] if data_dir and re.search("mnist|cifar10", run) else []
     with tempfile.TemporaryDirectory() as folder:
         begin = time.perf_counter()
         command = [sys.executable, ROOT / "train.py", f"--config={ROOT}/configs/{config}.py"]

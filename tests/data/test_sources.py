@@ -9,6 +9,7 @@ import pytest
 from unsupjax.data import arrays, open_source
 from unsupjax.data.kinds import Images, Table
 from unsupjax.data.kinds.columns import Number
+from unsupjax.data.sources import digits
 from unsupjax.errors import UserError
 
 
@@ -36,6 +37,18 @@ def test_digits():
     assert y.dtype == np.int32 and set(y) == set(range(10))
     image, label = source.train[5]
     assert (image == x[5]).all() and label == y[5]
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["its file", "scikit-learn"])
+def test_digits_are_those_of_scikit_learn(there, monkeypatch):
+    from sklearn.datasets import load_digits
+
+    if not there:
+        monkeypatch.setattr(digits.pathlib.Path, "exists", lambda path: False)
+    parts, known = digits.open_digits("digits", ""), load_digits()
+    np.testing.assert_array_equal(parts.train.x[..., 0], np.round(known.images * 255 / 16))
+    np.testing.assert_array_equal(parts.train.y, known.target)
+    assert parts.label_names == tuple(map(str, known.target_names))
 
 
 def test_splits_are_disjoint_complete_and_follow_the_seed(table):
