@@ -82,6 +82,7 @@ def test_fields_of_everything_are_told(unsup):
     assert "--config.data.label_column=''" in unsup("fields", "data")
     assert "did you mean 'simclr'" in unsup("fields", "simcl")
     assert "method: autoencoder" in unsup("fields")
+    assert "augment (may be left out)" in unsup("fields", "dec")
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -104,8 +104,8 @@ def dec(
         restarts: of k-means.
         kmeans_examples: at most so many examples' codes, drawn at random, go into k-means.
         likelihood: "squared_error", "gaussian" or "bernoulli" (inputs in [0, 1]); summed over the event.
-        augment: `(key, example) -> (x1, x2)`, a policy of `unsupjax.augment`, of which the first view is taken; None:
-            examples as they are.
+        augment: `(key, example) -> (x1, x2)`, a policy of `unsupjax.augment`, of which the first view is taken, or of
+            an `InBatch` the second; None: examples as they are.
         axis_name: the mapped device axis under `pmap` or `shard_map`.
         dtype: compute dtype of the code layer; the modules carry their own.
 
@@ -208,7 +208,8 @@ def dec(
     def view(state, x):
         if augment is None:
             return x
-        return two_views(augment, jax.random.fold_in(state.key, state.step), x, axis_name)[0]
+        views = two_views(augment, jax.random.fold_in(state.key, state.step), x, axis_name)
+        return views[1] if isinstance(augment, InBatch) else views[0]  # of a row's two, one is the row itself
 
     def pretrain(state, x, at):
         p, x = jnp.zeros((len(x), clusters)), view(state, x)
