@@ -5,8 +5,8 @@
 One core of an AMD EPYC: 14 minutes. Test, Hungarian accuracy of five seeds: 97.0, 90.4, 93.9, 94.1, 96.7 %, where
 k-means on the codes before the refinement had 90.9, 83.6, 87.2, 84.1, 87.9. None had converged: 1 % of the examples
 changed their cluster at the last update. Of digits as they are (`--config.augment.rotate=0 --config.augment.shift=0`),
-with 20 epochs of pretraining and 45 in all: 74.2, 81.6, 83.6 % (seeds 0 to 2). Guo et al., 2017, report 88 % of digits as
-they are, and, 2018, 98.5 % of views.
+with 20 epochs of pretraining and 45 in all: 74.2, 81.6, 83.6 % (seeds 0 to 2). Guo et al., 2017, report 88 % of digits
+as they are, and, 2018, 98.5 % of views.
 """
 
 from unsupjax.config import experiment
