@@ -85,8 +85,8 @@ def dec(
     updates. (A step with examples from both sides of a border trains on none of them.)
 
     With `augment`, 1 and 4 train on a view of each example, and the targets of 4 are of the example as it is: networks
-    learn that an example and its views belong together. Where views keep what tells the classes apart, as small
-    rotations and shifts do of digits, that is worth more than all else here.
+    learn that an example and its views belong together. It is for data whose views keep what tells the groups apart, as
+    small rotations and shifts do of digits.
 
     The published code of the improved form divides the squared error by the number of inputs and weighs the
     divergence by 0.1: the same as `gamma` = 78.4 for 28 x 28 pixels, where errors are summed.
