@@ -269,9 +269,10 @@ def lowest(values: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Index (int32, the lowest on a tie) and value of the minimum of each column of `[K, B]`."""
     k = values.shape[0]
     least = jnp.min(values, axis=0)
-    # Not argmin: XLA's is several times slower on CPU than a minimum and a comparison.
-    at = jnp.where(values == least[None], jnp.arange(k, dtype=jnp.int32)[:, None], k)
-    return jnp.min(at, axis=0), least
+    # Not argmin: XLA's is several times slower on CPU than a minimum and a comparison, of short integers if they do.
+    short = jnp.int16 if k < 2**15 else jnp.int32
+    at = jnp.where(values == least[None], jnp.arange(k, dtype=short)[:, None], jnp.asarray(k, short))
+    return jnp.min(at, axis=0).astype(jnp.int32), least
 
 
 def pair_distances(points: Points, w: jax.Array, metric: str) -> jax.Array:
