@@ -174,3 +174,16 @@ def test_starts_that_are_not_finite_are_refused():
         kmeans.fit(KEY, X, 2, init=start)
     with pytest.raises(UserError, match="som: init: row 0"):
         som.fit(KEY, X, som.Grid(1, 2), init=start)
+
+
+@pytest.mark.parametrize("large, message", [(3e38, "does not hold the squares"), (np.inf, "row 1 ")])
+def test_a_sum_that_overflows_is_no_infinity(large, message):
+    x = jnp.asarray([[1.0, 2.0], [large, large]])
+    with pytest.raises(UserError, match=message):
+        checks.device_rows(x, "t")
+
+
+def test_a_look_at_rows_makes_no_copy_of_them():
+    x = jnp.ones((4096, 64))
+    analysis = checks._extremes.lower(x).compile().memory_analysis()
+    assert analysis.temp_size_in_bytes < x.nbytes / 16
