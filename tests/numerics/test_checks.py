@@ -176,14 +176,28 @@ def test_starts_that_are_not_finite_are_refused():
         som.fit(KEY, X, som.Grid(1, 2), init=start)
 
 
-@pytest.mark.parametrize("large, message", [(3e38, "does not hold the squares"), (np.inf, "row 1 ")])
-def test_a_sum_that_overflows_is_no_infinity(large, message):
-    x = jnp.asarray([[1.0, 2.0], [large, large]])
-    with pytest.raises(UserError, match=message):
-        checks.device_rows(x, "t")
+LARGE = {jnp.asarray: 3e38, np.asarray: 1.7e308}  # whose sums overflow
 
 
-def test_a_look_at_rows_makes_no_copy_of_them():
-    x = jnp.ones((4096, 64))
-    analysis = checks._extremes.lower(x).compile().memory_analysis()
-    assert analysis.temp_size_in_bytes < x.nbytes / 16
+@pytest.mark.parametrize("of", LARGE)
+def test_a_sum_that_overflows_is_no_infinity(of):
+    check = checks.device_rows if of is jnp.asarray else checks.rows
+    for value, message in ((LARGE[of], "does not hold the squares"), (np.inf, "row 1 "), (-np.nan, "row 1 ")):
+        with pytest.raises(UserError, match=message):
+            check(of([[1.0, 2.0], [value, value]]), "t")
+
+
+def test_a_look_at_finite_rows_makes_no_copy_of_them(monkeypatch):
+    monkeypatch.setattr(checks, "_sizes", None)
+    monkeypatch.setattr(checks, "_jitted_sizes", None)
+    x = np.random.default_rng(0).normal(size=(4096, 64))
+    checks.rows(x, "t")
+    checks.device_rows(jnp.asarray(x), "t")
+    compiled = checks._jitted_extremes.lower(jnp.asarray(x)).compile()
+    assert compiled.memory_analysis().temp_size_in_bytes < x.nbytes / 16
+
+
+def test_the_least_integer_has_a_magnitude():
+    for dtype in (np.int8, np.int16, np.int32):
+        x = np.full((2, 2), np.iinfo(dtype).min)
+        assert checks._magnitudes(x, False).max() == -float(np.iinfo(dtype).min)

@@ -91,8 +91,7 @@ def weights(values: jax.Array | None, n: int, name: str) -> jax.Array | None:
 
 def _values(x: np.ndarray | jax.Array, dtype: type, name: str, missing: bool) -> None:
     """Raises UserError for values that are not finite or that computing in `dtype` would silently distort."""
-    wide = isinstance(x, np.ndarray) and x.dtype.itemsize == 8  # JAX would round it before it is seen
-    sizes = _sizes(x, missing) if wide else _device_sizes(x, missing)
+    sizes = _magnitudes(x, missing)
     if isinstance(
         sizes, jax.core.Tracer
     ):  # a constant in a function that is being traced: look at it on the host
@@ -139,21 +138,28 @@ def _sizes(x, missing):
 _jitted_sizes = jax.jit(_sizes, static_argnums=1)
 
 
-@jax.jit
 def _extremes(x):
-    """The greatest and the least value and the sum of all, which is not finite if one of them is not."""
-    as_float = lambda a: a.astype(jnp.float32)
-    greatest, least = as_float(x.max(axis=0)).max(), as_float(x.min(axis=0)).min()
-    return jnp.stack([greatest, least, x.sum(axis=0, dtype=jnp.float32).sum()])
+    """The greatest value, the least, and the sum of all, which is not finite if a value is not: floating, `[3]`."""
+    of, dtype = (np, np.float64) if isinstance(x, np.ndarray) else (jnp, jnp.float32)
+    greatest, least = x.max(axis=0).astype(dtype).max(), x.min(axis=0).astype(dtype).min()
+    return of.stack([greatest, least, x.sum(axis=0, dtype=dtype).sum()])
 
 
-def _device_sizes(x, missing):
-    """`_sizes`, or where all is finite its maximum alone: XLA:CPU writes |x| as a whole to reduce it."""
+_jitted_extremes = jax.jit(_extremes)
+
+
+def _magnitudes(x, missing):
+    """Magnitudes, the largest of x among them: of each row as `_sizes`, or of the extremes where all is finite.
+
+    The extremes are reduced from x as it lies; for those of each row |x| is written as a whole.
+    """
+    on_host = isinstance(x, np.ndarray) and x.dtype.itemsize == 8  # JAX would round it before it is seen
     if not missing:
-        found = _extremes(x)
+        with np.errstate(over="ignore", invalid="ignore"):
+            found = (_extremes if on_host else _jitted_extremes)(x)
         if not isinstance(found, jax.core.Tracer) and np.isfinite(found[2]):
             return np.abs(np.asarray(found[:2]))
-    return _jitted_sizes(x, missing)
+    return (_sizes if on_host else _jitted_sizes)(x, missing)
 
 
 def _above_least(x: np.ndarray, dtype: type) -> tuple[np.ndarray, np.ndarray]:

@@ -269,9 +269,10 @@ def lowest(values: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Index (int32, the lowest on a tie) and value of the minimum of each column of `[K, B]`."""
     k = values.shape[0]
     least = jnp.min(values, axis=0)
-    # Not argmin: XLA's is several times slower on CPU than a minimum and a comparison, of short integers if they do.
-    short = jnp.int16 if k < 2**15 else jnp.int32
-    at = jnp.where(values == least[None], jnp.arange(k, dtype=short)[:, None], jnp.asarray(k, short))
+    # Not argmin: XLA's is several times slower on CPU than a minimum and a comparison. Short integers, where they reach
+    # to K, take half the memory of what is compared.
+    dtype = jnp.int16 if k < 2**15 else jnp.int32
+    at = jnp.where(values == least[None], jnp.arange(k, dtype=dtype)[:, None], jnp.asarray(k, dtype))
     return jnp.min(at, axis=0).astype(jnp.int32), least
 
 
